@@ -127,7 +127,8 @@ mod tests {
 
     #[test]
     fn only_one_object_and_nothing_after_it() {
-        for bad in ["", "[]", "1", "null", "{} {}", "{}x", "{\"a\":1", "\u{feff}{}", "{\"a\":NaN}"] {
+        for bad in ["", "[]", "1", "null", "{} {}", "{}x", "{\"a\":1", "\u{feff}{}", "{\"a\":NaN}"]
+        {
             assert_eq!(strict_object(bad.as_bytes()), Err(ClaimsError), "{bad}");
         }
         assert!(strict_object(b"{\"a\":\"\xff\"}").is_err());

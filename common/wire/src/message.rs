@@ -42,6 +42,16 @@ pub enum DeriveLabel {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct AuditRoot(pub [u8; 32]);
 
+impl AuditRoot {
+    /// The bytes that an audit key signs. The prefix keeps a seal from ever being read as a JWS: base64url
+    /// has no space.
+    pub fn signing_input(&self) -> Vec<u8> {
+        let mut bytes = b"opentrusty audit seal 1 ".to_vec();
+        bytes.extend_from_slice(&self.0);
+        bytes
+    }
+}
+
 /// A request. Which peer may send which is one table in keyd (`permit.rs`).
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Request {

@@ -1,0 +1,497 @@
+//! The authorization request, from bytes to a decision.
+//!
+//! [`Unbound`] → [`Unbound::bind`] → [`Bound`] → [`Bound::check`] → [`Request`]. Before a request is bound
+//! to a registered client and redirect URI an error is a page of our own ([`PageError`]); only after it
+//! may an error travel to the client ([`Refusal`]). The only maker of a `Refusal` owns a [`Registered`]
+//! URI, so an unregistered URI cannot be redirected to.
+//!
+//! A checked request is stored as an *interaction*. Each visit to it asks [`next`] what to do, so sign-in
+//! and consent never route to each other.
+
+use std::fmt;
+
+use serde::{Deserialize, Serialize};
+
+use crate::client::{Client, GrantType};
+use crate::form::{Form, FormError};
+use crate::ids::ClientId;
+use crate::pkce::Challenge;
+use crate::{ErrorCode, ScopeSet, Timestamp, scope};
+
+/// Longest `state`, in bytes (W18).
+const STATE_MAX: usize = 4096;
+/// Longest `nonce`, in bytes.
+const NONCE_MAX: usize = 255;
+/// Longest `login_hint`, in bytes.
+const HINT_MAX: usize = 254;
+
+/// Told to the person at the browser, never redirected: we do not know yet whom a redirect would serve.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum PageError {
+    /// The query is no form.
+    Malformed(FormError),
+    /// `client_id` is missing, repeated, malformed, unknown or disabled.
+    Client,
+    /// `redirect_uri` is missing, repeated, or not registered.
+    RedirectUri,
+}
+
+impl fmt::Display for PageError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Malformed(_) => "The request could not be read.",
+            Self::Client => "The application that sent you here is not known to this server.",
+            Self::RedirectUri => {
+                "The application asked to send you to an address that it has not registered."
+            }
+        })
+    }
+}
+
+impl std::error::Error for PageError {}
+
+/// A redirect URI that a request presented and its client has registered.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct Registered(String);
+
+impl Registered {
+    /// The text, exactly as presented.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+/// How the answer travels back.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum ResponseMode {
+    /// In the query of a redirect.
+    Query,
+    /// In a form that the browser posts (OAuth 2.0 Form Post Response Mode).
+    FormPost,
+}
+
+/// Where and how an answer goes.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Return {
+    /// Registered.
+    pub uri: Registered,
+    /// Query or form.
+    pub mode: ResponseMode,
+    /// Echoed as it came.
+    pub state: Option<String>,
+}
+
+impl Return {
+    /// The parameters of an error response (RFC 6749 §4.1.2.1), with `iss` (RFC 9207 §2).
+    pub fn error(&self, issuer: &str, refusal: &Refusal) -> Vec<(&'static str, String)> {
+        let mut parameters = vec![
+            ("error", refusal.code.as_str().to_owned()),
+            ("error_description", refusal.description.to_owned()),
+        ];
+        self.finish(issuer, &mut parameters);
+        parameters
+    }
+
+    /// The parameters of a successful response (RFC 6749 §4.1.2), with `iss`.
+    pub fn code(&self, issuer: &str, code: &str) -> Vec<(&'static str, String)> {
+        let mut parameters = vec![("code", code.to_owned())];
+        self.finish(issuer, &mut parameters);
+        parameters
+    }
+
+    fn finish(&self, issuer: &str, parameters: &mut Vec<(&'static str, String)>) {
+        if let Some(state) = &self.state {
+            parameters.push(("state", state.clone()));
+        }
+        parameters.push(("iss", issuer.to_owned()));
+    }
+
+    /// The `Location` of a query response. A query that the registered URI already has is retained
+    /// (RFC 6749 §3.1.2).
+    pub fn location(&self, parameters: &[(&'static str, String)]) -> String {
+        let mut location = self.uri.0.clone();
+        for (index, (name, value)) in parameters.iter().enumerate() {
+            let first = index == 0 && !location.contains('?');
+            location.push(if first { '?' } else { '&' });
+            location.push_str(name);
+            location.push('=');
+            location.push_str(&crate::form::encode(value));
+        }
+        location
+    }
+}
+
+/// The client may hear this.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Refusal {
+    /// The code.
+    pub code: ErrorCode,
+    /// Ours, constant.
+    pub description: &'static str,
+    /// Where it goes.
+    pub back: Return,
+}
+
+/// A query that parsed; nothing in it is believed yet.
+#[derive(Debug)]
+pub struct Unbound {
+    form: Form,
+    client_id: ClientId,
+}
+
+impl Unbound {
+    /// Reads the query, and whom it claims to be from.
+    pub fn parse(query: &[u8]) -> Result<Self, PageError> {
+        let form = Form::parse(query).map_err(PageError::Malformed)?;
+        let id = form.one("client_id").map_err(|_| PageError::Client)?.ok_or(PageError::Client)?;
+        let client_id = id.parse().map_err(|_| PageError::Client)?;
+        Ok(Self { form, client_id })
+    }
+
+    /// Whom to look up.
+    pub fn client_id(&self) -> &ClientId {
+        &self.client_id
+    }
+
+    /// Binds the request to its client and a redirect URI of that client.
+    pub fn bind(self, client: &Client) -> Result<Bound, PageError> {
+        if client.id != self.client_id {
+            return Err(PageError::Client);
+        }
+        let presented = self
+            .form
+            .one("redirect_uri")
+            .map_err(|_| PageError::RedirectUri)?
+            .ok_or(PageError::RedirectUri)?;
+        client.redirect_uri(presented).ok_or(PageError::RedirectUri)?;
+        let uri = Registered(presented.to_owned());
+        // Until they are checked, errors go back in the safest way: by query, without a state that may
+        // be oversized or repeated.
+        let mode = match self.form.one("response_mode") {
+            Ok(Some("form_post")) => ResponseMode::FormPost,
+            _ => ResponseMode::Query,
+        };
+        let state = self.form.one("state").ok().flatten();
+        let state = state.filter(|state| state.len() <= STATE_MAX).map(str::to_owned);
+        Ok(Bound { form: self.form, back: Return { uri, mode, state } })
+    }
+}
+
+/// A request whose answer has somewhere to go.
+#[derive(Debug)]
+pub struct Bound {
+    form: Form,
+    back: Return,
+}
+
+/// What the client asks of the user's sign-in (OIDC Core §3.1.2.1 `prompt`).
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[expect(
+    clippy::struct_excessive_bools,
+    reason = "a set of four independent words of the standard"
+)]
+pub struct Prompt {
+    /// No page may be shown.
+    pub none: bool,
+    /// Sign in again.
+    pub login: bool,
+    /// Ask for consent again.
+    pub consent: bool,
+    /// Let the user choose an account.
+    pub select_account: bool,
+}
+
+/// A checked authorization request: what an interaction stores.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Request {
+    /// Where the answer goes.
+    pub back: Return,
+    /// All of them the client's own.
+    pub scopes: ScopeSet,
+    /// All of them the client's own; empty: the client's default.
+    pub audiences: Vec<String>,
+    /// S256, if any.
+    pub challenge: Option<Challenge>,
+    /// Bound into the ID token.
+    pub nonce: Option<String>,
+    /// As asked.
+    pub prompt: Prompt,
+    /// Seconds.
+    pub max_age: Option<u32>,
+    /// Prefills the sign-in page.
+    pub login_hint: Option<String>,
+}
+
+impl Bound {
+    /// Checks everything else. `defaults`: the scopes that the tenant grants when none are asked for.
+    pub fn check(self, client: &Client, defaults: &ScopeSet) -> Result<Request, Refusal> {
+        let Self { form, back } = self;
+        match check(&form, client, defaults, &back) {
+            Ok(request) => Ok(request),
+            Err((code, description)) => Err(Refusal { code, description, back }),
+        }
+    }
+}
+
+type Problem = (ErrorCode, &'static str);
+
+fn check(
+    form: &Form,
+    client: &Client,
+    defaults: &ScopeSet,
+    back: &Return,
+) -> Result<Request, Problem> {
+    use ErrorCode::{InvalidRequest, UnauthorizedClient, UnsupportedResponseType};
+
+    if form.repeats() {
+        return Err((InvalidRequest, "a parameter is repeated"));
+    }
+    let one = |name| form.one(name).ok().flatten();
+    unsupported(form)?;
+    if one("state").is_some_and(|state| state.len() > STATE_MAX) {
+        return Err((InvalidRequest, "state is longer than 4096 bytes"));
+    }
+    match one("response_type") {
+        None => return Err((InvalidRequest, "response_type is missing")),
+        Some("code") => {}
+        Some(_) => return Err((UnsupportedResponseType, "only response_type=code is supported")),
+    }
+    if !matches!(one("response_mode"), None | Some("query" | "form_post")) {
+        return Err((InvalidRequest, "response_mode must be query or form_post"));
+    }
+    if !client.metadata.grant_types.contains(&GrantType::AuthorizationCode) {
+        return Err((UnauthorizedClient, "the client may not use the authorization code grant"));
+    }
+    let scopes = requested_scopes(one("scope"), client, defaults)?;
+    let nonce = one("nonce").map(str::to_owned);
+    if nonce.as_ref().is_some_and(|nonce| nonce.len() > NONCE_MAX) {
+        return Err((InvalidRequest, "nonce is longer than 255 bytes"));
+    }
+    let challenge = challenge(one("code_challenge"), one("code_challenge_method"))?;
+    if challenge.is_none() {
+        let downgrade =
+            !client.metadata.require_pkce && scopes.contains(scope::OPENID) && nonce.is_some();
+        if !downgrade {
+            return Err((
+                InvalidRequest,
+                "code_challenge with code_challenge_method=S256 is required",
+            ));
+        }
+    }
+    let login_hint = one("login_hint").filter(|hint| hint.len() <= HINT_MAX).map(str::to_owned);
+    Ok(Request {
+        back: back.clone(),
+        scopes,
+        audiences: requested_audiences(form, client)?,
+        challenge,
+        nonce,
+        prompt: prompt(one("prompt"))?,
+        max_age: max_age(one("max_age"))?,
+        login_hint,
+    })
+}
+
+/// OIDC Core §6: what is not supported is answered by name, not ignored (W20).
+fn unsupported(form: &Form) -> Result<(), Problem> {
+    let present = |name| form.one(name).ok().flatten().is_some();
+    if present("request") {
+        return Err((ErrorCode::RequestNotSupported, "request objects are not supported"));
+    }
+    if present("request_uri") {
+        return Err((ErrorCode::RequestUriNotSupported, "request_uri is not supported"));
+    }
+    if present("registration") {
+        return Err((ErrorCode::RegistrationNotSupported, "registration is not supported"));
+    }
+    Ok(())
+}
+
+/// Every scope asked for must be the client's; nothing is silently widened or dropped (W13).
+fn requested_scopes(
+    text: Option<&str>,
+    client: &Client,
+    defaults: &ScopeSet,
+) -> Result<ScopeSet, Problem> {
+    let allowed = &client.metadata.scope;
+    let scopes = match text {
+        Some(text) => text.parse().map_err(|_| (ErrorCode::InvalidScope, "malformed scope"))?,
+        None => defaults.intersection(allowed),
+    };
+    if scopes.is_empty() {
+        return Err((
+            ErrorCode::InvalidScope,
+            "no scope was asked for and the client has no default",
+        ));
+    }
+    if !scopes.is_subset(allowed) {
+        return Err((ErrorCode::InvalidScope, "the client may not ask for one of these scopes"));
+    }
+    Ok(scopes)
+}
+
+/// RFC 8707 `resource` and OryxID's `audience` choose among the client's own audiences.
+fn requested_audiences(form: &Form, client: &Client) -> Result<Vec<String>, Problem> {
+    let mut chosen: Vec<String> = Vec::new();
+    for audience in form.all("resource").chain(form.all("audience")) {
+        if !client.metadata.audiences.iter().any(|own| own == audience) {
+            return Err((ErrorCode::InvalidTarget, "the client may not use this audience"));
+        }
+        if !chosen.iter().any(|have| have == audience) {
+            chosen.push(audience.to_owned());
+        }
+    }
+    Ok(chosen)
+}
+
+/// "If … not present … defaults to 'plain'" (RFC 7636 §4.3): that default is refused, not followed (W12).
+fn challenge(challenge: Option<&str>, method: Option<&str>) -> Result<Option<Challenge>, Problem> {
+    match (challenge, method) {
+        (None, None) => Ok(None),
+        (Some(text), Some("S256")) => Challenge::parse(text).map(Some).map_err(|_| {
+            (ErrorCode::InvalidRequest, "code_challenge must be 43 characters of base64url")
+        }),
+        (Some(_), _) => Err((ErrorCode::InvalidRequest, "code_challenge_method must be S256")),
+        (None, Some(_)) => Err((ErrorCode::InvalidRequest, "code_challenge is missing")),
+    }
+}
+
+fn prompt(text: Option<&str>) -> Result<Prompt, Problem> {
+    let mut prompt = Prompt::default();
+    for word in text.unwrap_or_default().split(' ').filter(|word| !word.is_empty()) {
+        match word {
+            "none" => prompt.none = true,
+            "login" => prompt.login = true,
+            "consent" => prompt.consent = true,
+            "select_account" => prompt.select_account = true,
+            _ => return Err((ErrorCode::InvalidRequest, "unknown value in prompt")),
+        }
+    }
+    // "If this parameter contains none with any other value, an error is returned" (OIDC Core §3.1.2.1).
+    if prompt.none && (prompt.login || prompt.consent || prompt.select_account) {
+        return Err((ErrorCode::InvalidRequest, "prompt=none excludes other values"));
+    }
+    Ok(prompt)
+}
+
+fn max_age(text: Option<&str>) -> Result<Option<u32>, Problem> {
+    let Some(text) = text else { return Ok(None) };
+    // Digits only: u32::from_str would take a plus sign (W16, W34).
+    if !text.bytes().all(|b| b.is_ascii_digit()) {
+        return Err((ErrorCode::InvalidRequest, "max_age must be a number of seconds"));
+    }
+    text.parse().map(Some).map_err(|_| (ErrorCode::InvalidRequest, "max_age is too large"))
+}
+
+// ---------------------------------------------------------------------------------------------------
+// The next step
+
+/// Who is signed in at this browser, as far as this request is concerned.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct SignedIn {
+    /// When they last proved it.
+    pub auth_time: Timestamp,
+    /// Whether they may use this client: its tenant is theirs, or the client is the platform's.
+    pub member: bool,
+}
+
+/// What is known when an interaction is visited.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Facts {
+    /// `None`: nobody, or nobody whose session is alive.
+    pub signed_in: Option<SignedIn>,
+    /// The sign-in happened inside this interaction.
+    pub authenticated_here: bool,
+    /// The person signed in said yes inside this interaction.
+    pub consented_here: bool,
+    /// What that person agreed to before.
+    pub remembered: ScopeSet,
+}
+
+/// What the server does now.
+#[must_use]
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Step {
+    /// Show the sign-in page.
+    Authenticate,
+    /// Show the consent page; these scopes are new.
+    Consent(ScopeSet),
+    /// Issue a code.
+    Issue,
+    /// Tell the client no.
+    Refuse(ErrorCode, &'static str),
+}
+
+/// The one function that orders sign-in, consent and issue. Pure; no order of visits issues without both.
+pub fn next(request: &Request, client: &Client, facts: &Facts, now: Timestamp) -> Step {
+    let Some(user) = facts.signed_in else {
+        return prompt_or(
+            request,
+            ErrorCode::LoginRequired,
+            "the user is not signed in",
+            Step::Authenticate,
+        );
+    };
+    let again = request.prompt.login || request.prompt.select_account;
+    if again && !facts.authenticated_here {
+        return Step::Authenticate;
+    }
+    // max_age=0 and prompt=login both mean: within this interaction. "If the elapsed time is greater than
+    // this value, the OP MUST attempt to actively re-authenticate the End-User" (OIDC Core §3.1.2.1).
+    let too_old =
+        request.max_age.is_some_and(|age| now.since(user.auth_time) > u64::from(age) || age == 0);
+    if too_old && !facts.authenticated_here {
+        return prompt_or(
+            request,
+            ErrorCode::LoginRequired,
+            "the sign-in is too old",
+            Step::Authenticate,
+        );
+    }
+    if !user.member {
+        return Step::Refuse(ErrorCode::AccessDenied, "the user may not use this application");
+    }
+    consent_step(request, client, facts)
+}
+
+fn consent_step(request: &Request, client: &Client, facts: &Facts) -> Step {
+    let first_party = client.metadata.skip_authorization && !request.prompt.consent;
+    let new = if facts.consented_here {
+        ScopeSet::default()
+    } else if request.prompt.consent {
+        request.scopes.clone()
+    } else if first_party {
+        ScopeSet::default()
+    } else {
+        request.scopes.difference(&facts.remembered)
+    };
+    if !new.is_empty() {
+        let ask = Step::Consent(new);
+        return prompt_or(request, ErrorCode::ConsentRequired, "the user has not consented", ask);
+    }
+    // RFC 8252 §8.6: a public client whose redirect does not identify it is not answered "automatically,
+    // without user consent or interaction" (W15).
+    let web = client
+        .redirect_uri(request.back.uri.as_str())
+        .is_some_and(crate::uri::RedirectUri::is_https);
+    let seen = facts.authenticated_here || facts.consented_here;
+    if client.metadata.is_public() && !web && !seen {
+        let ask = Step::Consent(request.scopes.clone());
+        return prompt_or(
+            request,
+            ErrorCode::ConsentRequired,
+            "a native application needs interaction",
+            ask,
+        );
+    }
+    Step::Issue
+}
+
+fn prompt_or(request: &Request, code: ErrorCode, description: &'static str, step: Step) -> Step {
+    if request.prompt.none { Step::Refuse(code, description) } else { step }
+}
+
+#[cfg(test)]
+#[path = "authorize_tests.rs"]
+mod tests;

@@ -1,0 +1,481 @@
+//! Clients: what may be registered (RFC 7591 metadata and a few fields of ours), and how one authenticates.
+//!
+//! admind and `opentrusty seed` write through [`Metadata`], authd reads through it: nobody can store what
+//! authd cannot read.
+
+use std::collections::BTreeSet;
+use std::fmt;
+
+use secrecy::{ExposeSecret as _, SecretString};
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+
+use crate::form::Form;
+use crate::ids::{ClientId, ClientKey, TenantId};
+use crate::secret::{Client as ClientSecret, Hashed};
+use crate::uri::RedirectUri;
+use crate::{Error, ScopeSet, Timestamp, basic, scope};
+
+/// Most redirect URIs, post-logout URIs, or audiences of one client.
+const LIST_MAX: usize = 50;
+/// Shortest secret that may be registered, in characters.
+pub const SECRET_MIN: usize = 32;
+/// Longest secret that may be registered, in bytes.
+pub const SECRET_MAX: usize = 256;
+
+/// Client metadata as somebody wrote it; nothing is checked but the JSON types and the names.
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Draft {
+    /// RFC 7591 `client_name`.
+    pub client_name: Option<String>,
+    /// RFC 7591 `redirect_uris`.
+    #[serde(default)]
+    pub redirect_uris: Vec<String>,
+    /// OpenID Connect RP-Initiated Logout `post_logout_redirect_uris`.
+    #[serde(default)]
+    pub post_logout_redirect_uris: Vec<String>,
+    /// RFC 7591 `grant_types`; default `authorization_code`.
+    pub grant_types: Option<Vec<String>>,
+    /// RFC 7591 `response_types`; default `code`.
+    pub response_types: Option<Vec<String>>,
+    /// RFC 7591 `token_endpoint_auth_method`; default `client_secret_basic`.
+    pub token_endpoint_auth_method: Option<String>,
+    /// RFC 7591 `jwks`: the client's public keys.
+    pub jwks: Option<Value>,
+    /// RFC 7591 `scope`: what the client may ask for; default `openid`.
+    pub scope: Option<String>,
+    /// Identifiers of the audiences that its access tokens may name.
+    #[serde(default)]
+    pub audiences: Vec<String>,
+    /// First-party: no consent page.
+    #[serde(default)]
+    pub skip_authorization: bool,
+    /// Default true; false is a downgrade for old confidential clients.
+    pub require_pkce: Option<bool>,
+    /// Seconds in which a lost refresh response may be asked for again; default 0, at most 30.
+    pub refresh_retry_s: Option<u32>,
+    /// Seconds; default: the server's.
+    pub access_token_lifetime: Option<u32>,
+    /// Seconds from the first refresh token to the end of its family; default: the server's.
+    pub refresh_token_lifetime: Option<u32>,
+    /// OpenID Connect Registration `id_token_signed_response_alg`; default `RS256`.
+    pub id_token_signed_response_alg: Option<String>,
+}
+
+/// Which field may not be registered as it was, and why.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct InvalidMetadata {
+    /// The field's registered name.
+    pub field: &'static str,
+    /// What is wrong with it, for whoever wrote it.
+    pub problem: String,
+}
+
+impl fmt::Display for InvalidMetadata {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}: {}", self.field, self.problem)
+    }
+}
+
+impl std::error::Error for InvalidMetadata {}
+
+fn invalid(field: &'static str, problem: impl Into<String>) -> InvalidMetadata {
+    InvalidMetadata { field, problem: problem.into() }
+}
+
+macro_rules! words {
+    ($(#[$doc:meta])* $name:ident { $($(#[$vdoc:meta])* $variant:ident = $word:literal,)* }) => {
+        $(#[$doc])*
+        #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+        pub enum $name { $($(#[$vdoc])* $variant,)* }
+
+        impl $name {
+            /// The registered word.
+            pub const fn as_str(self) -> &'static str {
+                match self { $(Self::$variant => $word,)* }
+            }
+
+            /// From the registered word.
+            pub fn parse(word: &str) -> Option<Self> {
+                match word { $($word => Some(Self::$variant),)* _ => None }
+            }
+        }
+    };
+}
+
+words! {
+    /// A grant that a client may be registered for. Implicit, hybrid and password have no representation.
+    GrantType {
+        /// RFC 6749 §4.1.
+        AuthorizationCode = "authorization_code",
+        /// RFC 6749 §6.
+        RefreshToken = "refresh_token",
+        /// RFC 6749 §4.4.
+        ClientCredentials = "client_credentials",
+        /// RFC 8628.
+        DeviceCode = "urn:ietf:params:oauth:grant-type:device_code",
+        /// RFC 8693.
+        TokenExchange = "urn:ietf:params:oauth:grant-type:token-exchange",
+        /// OpenID Connect CIBA.
+        Ciba = "urn:openid:params:grant-type:ciba",
+    }
+}
+
+words! {
+    /// How a client proves who it is.
+    AuthMethod {
+        /// HTTP Basic.
+        ClientSecretBasic = "client_secret_basic",
+        /// In the body.
+        ClientSecretPost = "client_secret_post",
+        /// It cannot: a public client, held by PKCE.
+        None = "none",
+    }
+}
+
+words! {
+    /// The algorithm of a client's ID tokens.
+    IdTokenAlg {
+        /// What OpenID Connect expects by default.
+        Rs256 = "RS256",
+        /// Smaller and faster.
+        Es256 = "ES256",
+    }
+}
+
+/// Client metadata that holds together.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Metadata {
+    /// Shown to people.
+    pub client_name: String,
+    /// Where codes may go.
+    pub redirect_uris: Vec<RedirectUri>,
+    /// Where a browser may go after logout.
+    pub post_logout_redirect_uris: Vec<RedirectUri>,
+    /// What it may use at the token endpoint.
+    pub grant_types: BTreeSet<GrantType>,
+    /// How it authenticates, and in no other way.
+    pub auth_method: AuthMethod,
+    /// What it may ask for.
+    pub scope: ScopeSet,
+    /// What its access tokens may name as audience.
+    pub audiences: Vec<String>,
+    /// First-party: no consent page.
+    pub skip_authorization: bool,
+    /// False: an old confidential client may come without PKCE, with `openid` and a `nonce`.
+    pub require_pkce: bool,
+    /// Seconds in which a lost refresh response may be asked for again.
+    pub refresh_retry_s: u32,
+    /// Seconds; `None`: the server's default.
+    pub access_token_lifetime: Option<u32>,
+    /// Seconds; `None`: the server's default.
+    pub refresh_token_lifetime: Option<u32>,
+    /// The algorithm of its ID tokens.
+    pub id_token_alg: IdTokenAlg,
+}
+
+impl TryFrom<Draft> for Metadata {
+    type Error = InvalidMetadata;
+
+    fn try_from(draft: Draft) -> Result<Self, InvalidMetadata> {
+        let auth_method = auth_method(draft.token_endpoint_auth_method.as_deref())?;
+        if draft.jwks.is_some() {
+            return Err(invalid(
+                "jwks",
+                "keys of a client have no use until private_key_jwt is served",
+            ));
+        }
+        let metadata = Self {
+            client_name: display_name(draft.client_name.as_deref().unwrap_or("Application"))?,
+            redirect_uris: uris("redirect_uris", draft.redirect_uris)?,
+            post_logout_redirect_uris: uris(
+                "post_logout_redirect_uris",
+                draft.post_logout_redirect_uris,
+            )?,
+            grant_types: grant_types(draft.grant_types)?,
+            auth_method,
+            scope: draft
+                .scope
+                .as_deref()
+                .unwrap_or(scope::OPENID)
+                .parse()
+                .map_err(|error| invalid("scope", format!("{error}")))?,
+            audiences: audiences(draft.audiences)?,
+            skip_authorization: draft.skip_authorization,
+            require_pkce: draft.require_pkce.unwrap_or(true),
+            refresh_retry_s: bounded("refresh_retry_s", draft.refresh_retry_s, 0, 30)?.unwrap_or(0),
+            access_token_lifetime: bounded(
+                "access_token_lifetime",
+                draft.access_token_lifetime,
+                30,
+                86_400,
+            )?,
+            refresh_token_lifetime: bounded(
+                "refresh_token_lifetime",
+                draft.refresh_token_lifetime,
+                60,
+                31_536_000,
+            )?,
+            id_token_alg: draft.id_token_signed_response_alg.map_or(
+                Ok(IdTokenAlg::Rs256),
+                |word| {
+                    IdTokenAlg::parse(&word)
+                        .ok_or_else(|| invalid("id_token_signed_response_alg", "RS256 or ES256"))
+                },
+            )?,
+        };
+        metadata.consistent(draft.response_types)
+    }
+}
+
+impl Metadata {
+    fn consistent(self, response_types: Option<Vec<String>>) -> Result<Self, InvalidMetadata> {
+        let code = self.grant_types.contains(&GrantType::AuthorizationCode);
+        if response_types.is_some_and(|list| list.iter().any(|word| word != "code")) {
+            return Err(invalid("response_types", "only code"));
+        }
+        if code && self.redirect_uris.is_empty() {
+            return Err(invalid(
+                "redirect_uris",
+                "the authorization_code grant needs at least one",
+            ));
+        }
+        if self.is_public() && !self.require_pkce {
+            return Err(invalid("require_pkce", "a public client has nothing but PKCE"));
+        }
+        if self.is_public() && self.grant_types.contains(&GrantType::ClientCredentials) {
+            return Err(invalid("grant_types", "a public client has no credentials to grant on"));
+        }
+        Ok(self)
+    }
+
+    /// Whether a client with this metadata may belong to `tenant` (`None`: the platform).
+    /// `opentrusty:admin` is for first-party clients of the platform only.
+    pub fn check_owner(&self, tenant: Option<TenantId>) -> Result<(), InvalidMetadata> {
+        if tenant.is_some() && self.scope.contains(scope::ADMIN) {
+            return Err(invalid(
+                "scope",
+                "opentrusty:admin is reserved for clients of the platform",
+            ));
+        }
+        Ok(())
+    }
+
+    /// No credential of its own.
+    pub fn is_public(&self) -> bool {
+        self.auth_method == AuthMethod::None
+    }
+
+    /// Back to the registered names, for the `metadata` column.
+    pub fn to_draft(&self) -> Draft {
+        let texts = |uris: &[RedirectUri]| uris.iter().map(ToString::to_string).collect();
+        Draft {
+            client_name: Some(self.client_name.clone()),
+            redirect_uris: texts(&self.redirect_uris),
+            post_logout_redirect_uris: texts(&self.post_logout_redirect_uris),
+            grant_types: Some(self.grant_types.iter().map(|g| g.as_str().to_owned()).collect()),
+            response_types: None,
+            token_endpoint_auth_method: Some(self.auth_method.as_str().to_owned()),
+            jwks: None,
+            scope: Some(self.scope.to_string()),
+            audiences: self.audiences.clone(),
+            skip_authorization: self.skip_authorization,
+            require_pkce: Some(self.require_pkce),
+            refresh_retry_s: Some(self.refresh_retry_s),
+            access_token_lifetime: self.access_token_lifetime,
+            refresh_token_lifetime: self.refresh_token_lifetime,
+            id_token_signed_response_alg: Some(self.id_token_alg.as_str().to_owned()),
+        }
+    }
+}
+
+fn auth_method(word: Option<&str>) -> Result<AuthMethod, InvalidMetadata> {
+    AuthMethod::parse(word.unwrap_or("client_secret_basic")).ok_or_else(|| {
+        invalid("token_endpoint_auth_method", "client_secret_basic, client_secret_post or none")
+    })
+}
+
+/// A name people will see on the consent page: no controls and nothing that reorders text (W123).
+pub fn display_name(name: &str) -> Result<String, InvalidMetadata> {
+    let reorders = |c: char| matches!(c, '\u{200b}'..='\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2060}'..='\u{2069}' | '\u{feff}');
+    let name = name.trim();
+    if !(1..=100).contains(&name.chars().count()) {
+        return Err(invalid("client_name", "1 to 100 characters"));
+    }
+    if name.chars().any(|c| c.is_control() || reorders(c)) {
+        return Err(invalid("client_name", "no control or direction characters"));
+    }
+    Ok(name.to_owned())
+}
+
+fn uris(field: &'static str, list: Vec<String>) -> Result<Vec<RedirectUri>, InvalidMetadata> {
+    if list.len() > LIST_MAX {
+        return Err(invalid(field, "at most 50"));
+    }
+    list.into_iter()
+        .map(|text| RedirectUri::try_from(text).map_err(|error| invalid(field, format!("{error}"))))
+        .collect()
+}
+
+fn grant_types(list: Option<Vec<String>>) -> Result<BTreeSet<GrantType>, InvalidMetadata> {
+    let Some(list) = list else { return Ok(BTreeSet::from([GrantType::AuthorizationCode])) };
+    list.iter()
+        .map(|word| {
+            GrantType::parse(word)
+                .ok_or_else(|| invalid("grant_types", "unknown or unsupported grant"))
+        })
+        .collect()
+}
+
+fn audiences(list: Vec<String>) -> Result<Vec<String>, InvalidMetadata> {
+    let legal = |text: &String| {
+        (1..=255).contains(&text.len()) && text.bytes().all(|b| b.is_ascii_graphic())
+    };
+    if list.len() > LIST_MAX || !list.iter().all(legal) {
+        return Err(invalid("audiences", "at most 50, each 1 to 255 printable ASCII characters"));
+    }
+    Ok(list)
+}
+
+fn bounded(
+    field: &'static str,
+    value: Option<u32>,
+    min: u32,
+    max: u32,
+) -> Result<Option<u32>, InvalidMetadata> {
+    match value {
+        Some(value) if !(min..=max).contains(&value) => {
+            Err(invalid(field, format!("{min} to {max} seconds")))
+        }
+        other => Ok(other),
+    }
+}
+
+/// A registered client, as authd loads it.
+#[derive(Debug, Clone)]
+pub struct Client {
+    /// Its row.
+    pub key: ClientKey,
+    /// Its public name.
+    pub id: ClientId,
+    /// Its tenant; `None`: the platform.
+    pub tenant: Option<TenantId>,
+    /// What it is registered for.
+    pub metadata: Metadata,
+}
+
+/// A client that has just proved who it is, in its registered way. [`Client::authenticate`] is the only maker.
+#[derive(Debug, Clone)]
+pub struct Authenticated(Client);
+
+impl std::ops::Deref for Authenticated {
+    type Target = Client;
+
+    fn deref(&self) -> &Client {
+        &self.0
+    }
+}
+
+/// A secret as stored.
+#[derive(Debug, Clone)]
+pub struct StoredSecret {
+    /// Its hash.
+    pub hash: Hashed<ClientSecret>,
+    /// When it ends; `None`: never.
+    pub expires_at: Option<Timestamp>,
+}
+
+/// What a request presented to authenticate its client. Exactly one method.
+pub enum Presented {
+    /// HTTP Basic.
+    Basic(ClientId, SecretString),
+    /// `client_id` and `client_secret` in the body.
+    Post(ClientId, SecretString),
+    /// `client_id` alone.
+    Nothing(ClientId),
+}
+
+impl Presented {
+    /// From the one `Authorization` header and the body.
+    ///
+    /// "The client MUST NOT use more than one authentication method in each request" (RFC 6749 §2.3).
+    pub fn parse(authorization: Option<&str>, form: &Form) -> Result<Self, Error> {
+        let one = |name| form.one(name).map_err(|_| Error::request("a parameter is repeated"));
+        let (id, secret, assertion) =
+            (one("client_id")?, one("client_secret")?, one("client_assertion")?);
+        let basic = authorization.and_then(basic::parse);
+        if usize::from(basic.is_some())
+            + usize::from(secret.is_some())
+            + usize::from(assertion.is_some())
+            > 1
+        {
+            return Err(Error::request("more than one client authentication method"));
+        }
+        let named = id.map(|id| id.parse::<ClientId>().map_err(|_| Error::client())).transpose()?;
+        match (basic, secret) {
+            (Some(credentials), _) => {
+                let (id, secret) = credentials.map_err(|_| Error::client())?;
+                if named.is_some_and(|named| named != id) {
+                    return Err(Error::client());
+                }
+                Ok(Self::Basic(id, secret))
+            }
+            (None, Some(secret)) => {
+                Ok(Self::Post(named.ok_or_else(Error::client)?, secret.to_owned().into()))
+            }
+            // An assertion is no method that any client here is registered for, whatever it says.
+            (None, None) if assertion.is_some() || authorization.is_some() => Err(Error::client()),
+            (None, None) => Ok(Self::Nothing(named.ok_or_else(Error::client)?)),
+        }
+    }
+
+    /// Who it claims to be.
+    pub fn client_id(&self) -> &ClientId {
+        match self {
+            Self::Basic(id, _) | Self::Post(id, _) | Self::Nothing(id) => id,
+        }
+    }
+}
+
+impl Client {
+    /// Whether `presented` is this client's registered method with a live secret (W87).
+    pub fn authenticate(
+        self,
+        presented: &Presented,
+        secrets: &[StoredSecret],
+        now: Timestamp,
+    ) -> Result<Authenticated, Error> {
+        let proven = match (self.metadata.auth_method, presented) {
+            (AuthMethod::ClientSecretBasic, Presented::Basic(_, secret))
+            | (AuthMethod::ClientSecretPost, Presented::Post(_, secret)) => {
+                let hash = Hashed::of(secret.expose_secret());
+                // Every stored secret is compared, found or not.
+                secrets
+                    .iter()
+                    .map(|stored| {
+                        stored.hash == hash && stored.expires_at.is_none_or(|end| now < end)
+                    })
+                    .fold(false, |any, one| any | one)
+            }
+            (AuthMethod::None, Presented::Nothing(_)) => true,
+            (AuthMethod::ClientSecretBasic, Presented::Post(..) | Presented::Nothing(_))
+            | (AuthMethod::ClientSecretPost, Presented::Basic(..) | Presented::Nothing(_))
+            | (AuthMethod::None, Presented::Basic(..) | Presented::Post(..)) => false,
+        };
+        if proven && presented.client_id() == &self.id {
+            Ok(Authenticated(self))
+        } else {
+            Err(Error::client())
+        }
+    }
+
+    /// The registered URI that `presented` matches.
+    pub fn redirect_uri(&self, presented: &str) -> Option<&RedirectUri> {
+        self.metadata.redirect_uris.iter().find(|uri| uri.matches(presented))
+    }
+}
+
+#[cfg(test)]
+#[path = "client_tests.rs"]
+mod tests;

@@ -1,0 +1,61 @@
+//! Redeeming an authorization code (RFC 6749 §4.1.3).
+//!
+//! Only facts that never change are judged here: client, redirect URI, PKCE. Whether the code is unused,
+//! unexpired and its grant alive is the gate's question alone, asked in the one statement that spends it.
+
+use crate::client::Authenticated;
+use crate::error::Error;
+use crate::ids::ClientKey;
+use crate::pkce::Challenge;
+use crate::secret::{Code, Plain};
+
+/// `grant_type=authorization_code`, parsed.
+#[derive(Debug)]
+pub struct CodeRequest {
+    /// The code; `None`: its text cannot be one of ours.
+    pub code: Option<Plain<Code>>,
+    /// As presented.
+    pub redirect_uri: Option<String>,
+    /// As presented.
+    pub verifier: Option<String>,
+}
+
+impl std::fmt::Debug for Plain<Code> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Plain<Code>(..)")
+    }
+}
+
+/// What was stored when the code was issued.
+#[derive(Debug, Clone)]
+pub struct StoredCode {
+    /// To whom.
+    pub client: ClientKey,
+    /// Exactly as the authorization request presented it.
+    pub redirect_uri: String,
+    /// S256, if any.
+    pub challenge: Option<Challenge>,
+}
+
+/// Whether this request may redeem this code. A refusal burns the code: whoever holds it has shown a
+/// mistake or a theft (D6).
+pub fn exchange(
+    stored: &StoredCode,
+    request: &CodeRequest,
+    client: &Authenticated,
+) -> Result<(), Error> {
+    if stored.client != client.key {
+        return Err(Error::grant());
+    }
+    // "if the redirect_uri parameter was included in the initial authorization request … their values
+    // MUST be identical" (RFC 6749 §4.1.3); here it always was.
+    if request.redirect_uri.as_deref() != Some(stored.redirect_uri.as_str()) {
+        return Err(Error::grant());
+    }
+    match (&stored.challenge, &request.verifier) {
+        (Some(challenge), Some(verifier)) if challenge.is_met_by(verifier) => Ok(()),
+        // A verifier without a challenge is a PKCE downgrade under way (RFC 9700 §2.1.1).
+        (Some(_), _) | (None, Some(_)) => Err(Error::grant()),
+        (None, None) => Ok(()),
+    }
+}

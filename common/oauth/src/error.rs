@@ -1,0 +1,150 @@
+//! What a peer may hear: an RFC's error code and one of our own sentences.
+//!
+//! The texts are `&'static str`: nothing that arrived, and nothing of our insides, can leak into one.
+
+use std::fmt;
+
+/// An error code of RFC 6749 §4.1.2.1 and §5.2, RFC 6750 §3.1, OpenID Connect Core §3.1.2.6, RFC 8707.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum ErrorCode {
+    /// The user or the server refused.
+    AccessDenied,
+    /// The user would have to choose an account.
+    AccountSelectionRequired,
+    /// The user would have to consent.
+    ConsentRequired,
+    /// Client authentication failed.
+    InvalidClient,
+    /// The code or refresh token is no good.
+    InvalidGrant,
+    /// Missing, repeated or malformed parameter.
+    InvalidRequest,
+    /// A scope that is unknown, malformed or not this client's.
+    InvalidScope,
+    /// An audience that is not this client's.
+    InvalidTarget,
+    /// The access token is no good.
+    InvalidToken,
+    /// The access token lacks a scope.
+    InsufficientScope,
+    /// The user would have to sign in.
+    LoginRequired,
+    /// `registration` is not served.
+    RegistrationNotSupported,
+    /// `request` is not served.
+    RequestNotSupported,
+    /// `request_uri` is not served.
+    RequestUriNotSupported,
+    /// Our own fault.
+    ServerError,
+    /// Out of order for the moment.
+    TemporarilyUnavailable,
+    /// The client may not use this grant.
+    UnauthorizedClient,
+    /// No such grant here.
+    UnsupportedGrantType,
+    /// No such response type here.
+    UnsupportedResponseType,
+    /// This token type cannot be revoked here.
+    UnsupportedTokenType,
+}
+
+impl ErrorCode {
+    /// The word on the wire.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::AccessDenied => "access_denied",
+            Self::AccountSelectionRequired => "account_selection_required",
+            Self::ConsentRequired => "consent_required",
+            Self::InvalidClient => "invalid_client",
+            Self::InvalidGrant => "invalid_grant",
+            Self::InvalidRequest => "invalid_request",
+            Self::InvalidScope => "invalid_scope",
+            Self::InvalidTarget => "invalid_target",
+            Self::InvalidToken => "invalid_token",
+            Self::InsufficientScope => "insufficient_scope",
+            Self::LoginRequired => "login_required",
+            Self::RegistrationNotSupported => "registration_not_supported",
+            Self::RequestNotSupported => "request_not_supported",
+            Self::RequestUriNotSupported => "request_uri_not_supported",
+            Self::ServerError => "server_error",
+            Self::TemporarilyUnavailable => "temporarily_unavailable",
+            Self::UnauthorizedClient => "unauthorized_client",
+            Self::UnsupportedGrantType => "unsupported_grant_type",
+            Self::UnsupportedResponseType => "unsupported_response_type",
+            Self::UnsupportedTokenType => "unsupported_token_type",
+        }
+    }
+
+    /// The status of a direct answer. RFC 6749 §5.2: 400, and 401 for `invalid_client`; RFC 6750 §3.1.
+    pub const fn status(self) -> u16 {
+        match self {
+            Self::InvalidClient | Self::InvalidToken => 401,
+            Self::InsufficientScope => 403,
+            Self::ServerError => 500,
+            Self::TemporarilyUnavailable => 503,
+            Self::AccessDenied
+            | Self::AccountSelectionRequired
+            | Self::ConsentRequired
+            | Self::InvalidGrant
+            | Self::InvalidRequest
+            | Self::InvalidScope
+            | Self::InvalidTarget
+            | Self::LoginRequired
+            | Self::RegistrationNotSupported
+            | Self::RequestNotSupported
+            | Self::RequestUriNotSupported
+            | Self::UnauthorizedClient
+            | Self::UnsupportedGrantType
+            | Self::UnsupportedResponseType
+            | Self::UnsupportedTokenType => 400,
+        }
+    }
+}
+
+/// The peer's fault, as the peer will read it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Error {
+    /// The RFC's code.
+    pub code: ErrorCode,
+    /// `error_description`: ours, constant, printable ASCII without `"` and `\` (RFC 6749 §5.2).
+    pub description: &'static str,
+}
+
+impl Error {
+    /// A code with its sentence.
+    pub const fn new(code: ErrorCode, description: &'static str) -> Self {
+        Self { code, description }
+    }
+
+    /// `invalid_request`.
+    pub const fn request(description: &'static str) -> Self {
+        Self::new(ErrorCode::InvalidRequest, description)
+    }
+
+    /// `invalid_grant`, with one text for every cause: a thief learns nothing from it.
+    pub const fn grant() -> Self {
+        Self::new(
+            ErrorCode::InvalidGrant,
+            "the grant is invalid, expired, revoked or was issued to another client",
+        )
+    }
+
+    /// `invalid_client`, the same for an unknown client and a wrong credential (W129).
+    pub const fn client() -> Self {
+        Self::new(ErrorCode::InvalidClient, "client authentication failed")
+    }
+
+    /// `invalid_token` (RFC 6750 §3.1).
+    pub const fn token() -> Self {
+        Self::new(ErrorCode::InvalidToken, "the access token is invalid, expired or revoked")
+    }
+}
+
+impl fmt::Display for Error {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}: {}", self.code.as_str(), self.description)
+    }
+}
+
+impl std::error::Error for Error {}

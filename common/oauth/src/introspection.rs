@@ -1,0 +1,94 @@
+//! Token introspection (RFC 7662): who may see what.
+
+use serde::Serialize;
+
+use crate::client::Authenticated;
+use crate::ids::{ClientId, ClientKey, SessionId, TokenId};
+use crate::{ScopeSet, Timestamp};
+
+/// A live access or refresh token, as the database knows it.
+#[derive(Debug, Clone)]
+pub struct Live {
+    /// To whom it was issued.
+    pub client: ClientKey,
+    /// The same, by name.
+    pub client_id: ClientId,
+    /// `sub`.
+    pub sub: String,
+    /// `scope`.
+    pub scopes: ScopeSet,
+    /// `aud`.
+    pub audiences: Vec<String>,
+    /// `iat`.
+    pub issued_at: Timestamp,
+    /// `exp`.
+    pub expires_at: Timestamp,
+    /// `auth_time`.
+    pub auth_time: Timestamp,
+    /// `sid`.
+    pub session: Option<SessionId>,
+    /// `jti`; `None`: it is a refresh token.
+    pub token: Option<TokenId>,
+}
+
+/// RFC 7662 §2.2. Inactive is exactly one member.
+#[derive(Debug, Serialize, PartialEq, Eq)]
+pub struct Introspection {
+    active: bool,
+    #[serde(flatten, skip_serializing_if = "Option::is_none")]
+    details: Option<Details>,
+}
+
+#[derive(Debug, Serialize, PartialEq, Eq)]
+struct Details {
+    iss: String,
+    sub: String,
+    client_id: ClientId,
+    scope: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    aud: Option<Vec<String>>,
+    iat: Timestamp,
+    exp: Timestamp,
+    auth_time: Timestamp,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    jti: Option<TokenId>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    sid: Option<SessionId>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    token_type: Option<&'static str>,
+}
+
+impl Introspection {
+    /// What `asker` may hear of `token`: the issuing client, and a client that is an audience of it (one
+    /// whose `client_id` the token names). Everybody else hears that it is not active (W68). A refresh
+    /// token is the issuing client's business alone.
+    pub fn answer(issuer: &str, token: Option<&Live>, asker: &Authenticated) -> Self {
+        let Some(token) = token else { return Self::inactive() };
+        let own = token.client == asker.key;
+        let named =
+            token.token.is_some() && token.audiences.iter().any(|aud| aud == asker.id.as_str());
+        // A public client cannot prove that it is the one that the token was issued to.
+        if asker.metadata.is_public() || !(own || named) {
+            return Self::inactive();
+        }
+        let details = Details {
+            iss: issuer.to_owned(),
+            sub: token.sub.clone(),
+            client_id: token.client_id.clone(),
+            scope: token.scopes.to_string(),
+            aud: token.token.map(|_| token.audiences.clone()),
+            iat: token.issued_at,
+            exp: token.expires_at,
+            auth_time: token.auth_time,
+            jti: token.token,
+            sid: token.session,
+            token_type: token.token.map(|_| "Bearer"),
+        };
+        Self { active: true, details: Some(details) }
+    }
+
+    /// `{"active":false}`.
+    pub const fn inactive() -> Self {
+        Self { active: false, details: None }
+    }
+}

@@ -1,0 +1,90 @@
+//! Refreshing (RFC 6749 §6), with rotation and reuse detection (RFC 9700 §4.14.2).
+
+use crate::client::Authenticated;
+use crate::error::{Error, ErrorCode};
+use crate::ids::ClientKey;
+use crate::secret::{Plain, Refresh};
+use crate::{ScopeSet, scope};
+
+/// `grant_type=refresh_token`, parsed.
+pub struct RefreshRequest {
+    /// The token; `None`: its text cannot be one of ours.
+    pub token: Option<Plain<Refresh>>,
+    /// Narrower scopes for the new access token, if asked for.
+    pub scopes: Option<ScopeSet>,
+    /// Audiences asked for.
+    pub audiences: Vec<String>,
+}
+
+/// What was granted.
+#[derive(Debug, Clone)]
+pub struct StoredGrant {
+    /// To whom.
+    pub client: ClientKey,
+    /// What the person agreed to.
+    pub scopes: ScopeSet,
+    /// For whom.
+    pub audiences: Vec<String>,
+}
+
+/// What the new access token will carry; the grant itself stays as wide as it was.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Narrowed {
+    /// Subset of the grant's.
+    pub scopes: ScopeSet,
+    /// Subset of the grant's.
+    pub audiences: Vec<String>,
+}
+
+/// Why a refresh token is refused before the gate.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Refused {
+    /// Presented by a client that it was not issued to: a sign of theft, the family dies (W38).
+    Stolen,
+    /// A mistake of the right client; the token stays good (W39).
+    Mistake(Error),
+}
+
+/// Whether this request may refresh, and what it will get. "The requested scope MUST NOT include any
+/// scope not originally granted by the resource owner" (RFC 6749 §6).
+pub fn narrow(
+    stored: &StoredGrant,
+    request: &RefreshRequest,
+    client: &Authenticated,
+) -> Result<Narrowed, Refused> {
+    if stored.client != client.key {
+        return Err(Refused::Stolen);
+    }
+    let scopes = request.scopes.clone().unwrap_or_else(|| stored.scopes.clone());
+    if scopes.is_empty() || !scopes.is_subset(&stored.scopes) {
+        return Err(Refused::Mistake(Error::new(
+            ErrorCode::InvalidScope,
+            "beyond what was granted",
+        )));
+    }
+    // What the client lost since then is not given again.
+    if !scopes.is_subset(&client.metadata.scope) {
+        return Err(Refused::Mistake(Error::new(
+            ErrorCode::InvalidScope,
+            "the client may no longer ask for one of these scopes",
+        )));
+    }
+    if request.audiences.iter().any(|wanted| !stored.audiences.contains(wanted)) {
+        return Err(Refused::Mistake(Error::new(
+            ErrorCode::InvalidTarget,
+            "beyond what was granted",
+        )));
+    }
+    let audiences = if request.audiences.is_empty() {
+        stored.audiences.clone()
+    } else {
+        request.audiences.clone()
+    };
+    Ok(Narrowed { scopes, audiences })
+}
+
+/// Whether a grant gets a refresh token at all: the client must be registered for it. Without
+/// `offline_access` the token dies with the session.
+pub fn is_offline(scopes: &ScopeSet) -> bool {
+    scopes.contains(scope::OFFLINE_ACCESS)
+}

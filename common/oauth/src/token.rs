@@ -1,0 +1,96 @@
+//! The token endpoint's request and reply (RFC 6749 §3.2, §5.1).
+
+use serde::Serialize;
+
+use crate::client::{Client, GrantType};
+use crate::code::CodeRequest;
+use crate::error::{Error, ErrorCode};
+use crate::form::Form;
+use crate::refresh::RefreshRequest;
+use crate::secret::Plain;
+
+/// A token request of a grant that is served, every field parsed once.
+pub enum TokenRequest {
+    /// RFC 6749 §4.1.3.
+    Code(CodeRequest),
+    /// RFC 6749 §6.
+    Refresh(RefreshRequest),
+}
+
+impl TokenRequest {
+    /// From a body without repeats.
+    pub fn parse(form: &Form) -> Result<Self, Error> {
+        if form.repeats() {
+            return Err(Error::request("a parameter is repeated"));
+        }
+        let one = |name| form.one(name).ok().flatten();
+        let word = one("grant_type").ok_or(Error::request("grant_type is missing"))?;
+        match GrantType::parse(word) {
+            Some(GrantType::AuthorizationCode) => {
+                let code = one("code").ok_or(Error::request("code is missing"))?;
+                Ok(Self::Code(CodeRequest {
+                    code: Plain::parse(code),
+                    redirect_uri: one("redirect_uri").map(str::to_owned),
+                    verifier: one("code_verifier").map(str::to_owned),
+                }))
+            }
+            Some(GrantType::RefreshToken) => {
+                let token =
+                    one("refresh_token").ok_or(Error::request("refresh_token is missing"))?;
+                let scopes = one("scope")
+                    .map(|text| {
+                        text.parse()
+                            .map_err(|_| Error::new(ErrorCode::InvalidScope, "malformed scope"))
+                    })
+                    .transpose()?;
+                let audiences =
+                    form.all("resource").chain(form.all("audience")).map(str::to_owned).collect();
+                Ok(Self::Refresh(RefreshRequest { token: Plain::parse(token), scopes, audiences }))
+            }
+            Some(
+                GrantType::ClientCredentials
+                | GrantType::DeviceCode
+                | GrantType::TokenExchange
+                | GrantType::Ciba,
+            )
+            | None => {
+                Err(Error::new(ErrorCode::UnsupportedGrantType, "this grant type is not supported"))
+            }
+        }
+    }
+
+    /// The grant it uses.
+    pub const fn grant_type(&self) -> GrantType {
+        match self {
+            Self::Code(_) => GrantType::AuthorizationCode,
+            Self::Refresh(_) => GrantType::RefreshToken,
+        }
+    }
+
+    /// Whether `client` is registered for it (W30).
+    pub fn check_allowed(&self, client: &Client) -> Result<(), Error> {
+        if client.metadata.grant_types.contains(&self.grant_type()) {
+            return Ok(());
+        }
+        Err(Error::new(ErrorCode::UnauthorizedClient, "the client may not use this grant type"))
+    }
+}
+
+/// A successful answer (RFC 6749 §5.1). Made after the gate committed; released once.
+#[derive(Serialize)]
+pub struct TokenReply {
+    /// What opens doors.
+    pub access_token: String,
+    /// Always `Bearer`.
+    pub token_type: &'static str,
+    /// Seconds.
+    pub expires_in: u32,
+    /// Rotates.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub refresh_token: Option<String>,
+    /// With `openid`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub id_token: Option<String>,
+    /// What was granted.
+    pub scope: String,
+}
