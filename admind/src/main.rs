@@ -1,2 +1,55 @@
-//! skeleton
-fn main() {}
+//! admind: the management API. RBAC, key life cycle, housekeeping.
+//!
+//! It sees no password, issues no token, signs nothing, takes no cookie. Callers bring an access token for
+//! this API, signed by a key of the admin class.
+
+mod app;
+mod config;
+mod endpoint;
+mod failure;
+mod keeper;
+mod operator;
+mod routes;
+mod schedule;
+mod store;
+
+use std::process::ExitCode;
+use std::sync::Arc;
+
+use host::exit::Fatal;
+use secrecy::ExposeSecret as _;
+
+fn main() -> ExitCode {
+    host::exit::run("admind", run)
+}
+
+/// The order is load-bearing: the sandbox binds the calling thread and those it later starts, so it is
+/// entered before the runtime makes any.
+fn run() -> Result<(), Fatal> {
+    let args = host::args::parse("admind", env!("CARGO_PKG_VERSION"));
+    let config = config::load(args.config.as_deref())?;
+    if args.check {
+        return Ok(());
+    }
+    host::telemetry::init("admind");
+    host::sandbox::harden(config.memory_lock)?;
+    let listener = match host::systemd::inherited_tcp("api").map_err(Fatal::start)? {
+        Some(listener) => listener,
+        None => std::net::TcpListener::bind(config.listen).map_err(Fatal::start)?,
+    };
+    let keyd_uid = host::peer::uid_of(&config.keyd_user).map_err(Fatal::start)?;
+    host::descriptors::raise_limit()?;
+    let entered = host::sandbox::enter(config.sandbox, &app::policy(&config)?)?;
+    let runtime =
+        tokio::runtime::Builder::new_multi_thread().enable_all().build().map_err(Fatal::start)?;
+    runtime.block_on(async {
+        let pool = ::store::pool(
+            config.database_url.expose_secret(),
+            config.database_connections,
+            "admind",
+        )
+        .map_err(Fatal::start)?;
+        let app = Arc::new(app::App::new(config, pool, keyd_uid));
+        app::serve(entered, listener, app).await
+    })
+}

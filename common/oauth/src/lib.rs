@@ -8,6 +8,7 @@
 //! [`jwt`], [`uri`].
 #![warn(missing_docs)]
 
+pub mod account;
 pub mod authorize;
 pub mod basic;
 pub mod claims;

@@ -1,1 +1,83 @@
-//! skeleton
+//! What both daemons and the command need of PostgreSQL: a bounded pool, the schema check, the audit vocabulary.
+//!
+//! The SQL itself lives beside the code that needs it (`authd/src/store`, `admind/src/store`).
+#![warn(missing_docs)]
+
+pub mod audit;
+pub mod schema;
+
+use std::str::FromStr as _;
+use std::time::Duration;
+
+use sqlx::postgres::{PgConnectOptions, PgPoolOptions};
+
+pub use sqlx::PgPool;
+
+/// Longest wait for a free connection: a full pool answers 503 quickly instead of queueing (F9).
+const ACQUIRE: Duration = Duration::from_millis(500);
+
+/// A URL that is no PostgreSQL connection URL. Its text may hold a password and is not repeated.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct InvalidUrl;
+
+impl std::fmt::Display for InvalidUrl {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("not a PostgreSQL connection URL")
+    }
+}
+
+impl std::error::Error for InvalidUrl {}
+
+/// A pool of at most `connections`, opened when first used: a daemon starts in any order with PostgreSQL.
+///
+/// Every statement is bounded: 2 s to run, 1 s to wait for a lock, 5 s idle inside a transaction.
+pub fn pool(url: &str, connections: u32, program: &str) -> Result<PgPool, InvalidUrl> {
+    let options = options(url, program)?.options([
+        ("statement_timeout", "2000"),
+        ("lock_timeout", "1000"),
+        ("idle_in_transaction_session_timeout", "5000"),
+    ]);
+    Ok(PgPoolOptions::new()
+        .max_connections(connections)
+        .acquire_timeout(ACQUIRE)
+        .test_before_acquire(false)
+        .connect_lazy_with(options))
+}
+
+/// Two connections without time limits, for `opentrusty migrate` and other work of an operator.
+pub fn operator_pool(url: &str) -> Result<PgPool, InvalidUrl> {
+    Ok(PgPoolOptions::new()
+        .max_connections(2)
+        .acquire_timeout(Duration::from_secs(10))
+        .connect_lazy_with(options(url, "opentrusty")?))
+}
+
+/// `search_path` is fixed per connection: no object of somebody else's schema can stand in for ours (W186).
+fn options(url: &str, program: &str) -> Result<PgConnectOptions, InvalidUrl> {
+    Ok(PgConnectOptions::from_str(url)
+        .map_err(|_| InvalidUrl)?
+        .application_name(program)
+        .options([("search_path", "public")]))
+}
+
+/// Whether a failed statement may be tried again elsewhere or later: the connection, a timeout or the
+/// server was the problem, not the statement.
+pub fn is_outage(error: &sqlx::Error) -> bool {
+    if let Some(error) = error.as_database_error() {
+        // 08 connection, 53 resources, 57 operator intervention (also statement_timeout), 40 rollback, 55P03
+        // lock, 25006 read-only after a failover.
+        return error.code().is_some_and(|code| {
+            ["08", "53", "57", "40"].iter().any(|class| code.starts_with(class))
+                || matches!(&*code, "55P03" | "25006")
+        });
+    }
+    matches!(
+        error,
+        sqlx::Error::Io(_)
+            | sqlx::Error::Tls(_)
+            | sqlx::Error::PoolTimedOut
+            | sqlx::Error::PoolClosed
+            | sqlx::Error::WorkerCrashed
+            | sqlx::Error::Protocol(_)
+    )
+}

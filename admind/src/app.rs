@@ -1,0 +1,147 @@
+//! What every endpoint shares, and how admind comes up: in any order with PostgreSQL, keyd and authd.
+
+use std::net::TcpListener;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, OnceLock, PoisonError, RwLock};
+use std::time::Duration;
+
+use host::config::ConfigError;
+use host::exit::Fatal;
+use host::sandbox::{Entered, Policy};
+use signer::{KeySet, Signer};
+use sqlx::PgPool;
+use uuid::Uuid;
+
+use crate::config::Config;
+use crate::store::Store;
+
+/// How often an unmet condition of start-up is looked at again.
+const RETRY: Duration = Duration::from_millis(500);
+/// How often certificates are looked at.
+const CERTIFICATES: Duration = Duration::from_secs(5);
+
+pub(crate) struct App {
+    pub(crate) config: Config,
+    pub(crate) store: Store,
+    pub(crate) signer: Signer,
+    keys: RwLock<Arc<KeySet>>,
+    issuer: OnceLock<Uuid>,
+    admitted: AtomicBool,
+}
+
+impl App {
+    pub(crate) fn new(config: Config, pool: PgPool, keyd_uid: u32) -> Self {
+        Self {
+            store: Store::new(pool),
+            signer: Signer::new(config.keyd_socket.clone(), keyd_uid),
+            keys: RwLock::default(),
+            issuer: OnceLock::new(),
+            admitted: AtomicBool::new(false),
+            config,
+        }
+    }
+
+    /// The keys that verify callers' tokens: keyd's word, never a table's.
+    pub(crate) fn keys(&self) -> Arc<KeySet> {
+        Arc::clone(&self.keys.read().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    pub(crate) fn replace_keys(&self, set: KeySet) {
+        *self.keys.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(set);
+    }
+
+    /// The platform issuer's row, once admitted.
+    pub(crate) fn issuer_row(&self) -> Option<Uuid> {
+        self.issuer.get().copied()
+    }
+
+    pub(crate) async fn is_ready(&self) -> bool {
+        self.admitted.load(Ordering::Acquire)
+            && self.keys().is_complete()
+            && sqlx::query("SELECT 1").execute(self.store.pool()).await.is_ok()
+    }
+
+    /// Waits for PostgreSQL, then refuses a schema of another release or another issuer's database. Comes
+    /// back only to refuse.
+    async fn admission(&self) -> Fatal {
+        loop {
+            match self.admit().await {
+                Ok(true) => break,
+                Ok(false) => tokio::time::sleep(RETRY).await,
+                Err(fatal) => return fatal,
+            }
+        }
+        self.admitted.store(true, Ordering::Release);
+        tracing::info!(api = self.config.api, "serving");
+        std::future::pending().await
+    }
+
+    async fn admit(&self) -> Result<bool, Fatal> {
+        match ::store::schema::check(self.store.pool()).await {
+            Ok(()) => {}
+            Err(::store::schema::Unfit::Database(error)) => {
+                tracing::warn!(%error, "waiting for the database");
+                return Ok(false);
+            }
+            Err(unfit) => return Err(Fatal::start(unfit)),
+        }
+        match self.store.platform_issuer(&self.config.issuer).await {
+            Ok(Ok(id)) => {
+                self.issuer.get_or_init(|| id);
+                Ok(true)
+            }
+            // "This value is embedded in signed tokens and cannot change" (seeds/003).
+            Ok(Err(_)) => Err(Fatal::Config(ConfigError::new(
+                "issuer",
+                "differs from the issuer that this database was set up for",
+                "restore the former value; an issuer cannot change",
+            ))),
+            Err(error) => {
+                tracing::warn!(%error, "the issuer could not be recorded yet");
+                Ok(false)
+            }
+        }
+    }
+}
+
+/// What admind touches after start: certificates that are replaced while it runs.
+pub(crate) fn policy(config: &Config) -> std::io::Result<Policy> {
+    let read = web::Tls::folders(&config.tls_certificate, &config.tls_key)?;
+    Ok(Policy { read, ..Policy::default() })
+}
+
+pub(crate) async fn serve(
+    entered: Entered,
+    listener: TcpListener,
+    app: Arc<App>,
+) -> Result<(), Fatal> {
+    let config = &app.config;
+    let tls = web::Tls::load(&config.tls_certificate, &config.tls_key, config.tls12)
+        .map_err(Fatal::start)?;
+    tls.reload_on_change(CERTIFICATES);
+    let hosts = web::Hosts::new([config.host.as_str()]).map_err(Fatal::start)?;
+    let server = web::Server { limits: web::Limits::default(), hosts, tls };
+    tokio::spawn(crate::keeper::keep_keys(Arc::clone(&app)));
+    tokio::spawn(crate::keeper::keep_house(Arc::clone(&app)));
+    host::systemd::ready();
+    let handler = Arc::new(crate::routes::Routes(Arc::clone(&app)));
+    tokio::select! {
+        ended = web::serve(entered, listener, server, handler, terminated()) => ended.map_err(Fatal::start),
+        fatal = app.admission() => Err(fatal),
+    }
+}
+
+/// SIGTERM or SIGINT.
+async fn terminated() {
+    use tokio::signal::unix::{SignalKind, signal};
+    let (Ok(mut term), Ok(mut int)) =
+        (signal(SignalKind::terminate()), signal(SignalKind::interrupt()))
+    else {
+        return std::future::pending().await;
+    };
+    tokio::select! {
+        _ = term.recv() => {}
+        _ = int.recv() => {}
+    }
+    host::systemd::stopping();
+}

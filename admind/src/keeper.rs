@@ -1,0 +1,169 @@
+//! What admind does by itself: keeps keys, sweeps what has expired, makes audit partitions ahead.
+
+use std::collections::HashSet;
+use std::sync::Arc;
+use std::time::Duration;
+
+use oauth::ids::UserId;
+use signer::{Changed, KeySet, SignerError};
+use sqlx::PgTransaction;
+use store::audit::Event;
+use uuid::Uuid;
+use wire::{Algorithm, Class, KeyView, Kid, Refused};
+
+use crate::app::App;
+use crate::failure::Failure;
+use crate::schedule::{self, Step};
+use crate::store::{KeyChange, destroyed, record};
+
+/// How often keys are looked at, once everything needed is there; more often until then.
+const KEYS: Duration = Duration::from_secs(10);
+const EAGER: Duration = Duration::from_millis(250);
+/// How often expired rows are swept, and how many at a time.
+const SWEEP: Duration = Duration::from_secs(60);
+const BATCH: i32 = 5000;
+/// Months of audit partitions made ahead.
+const MONTHS: i32 = 12;
+
+/// Runs for the life of the process.
+pub(crate) async fn keep_keys(app: Arc<App>) {
+    let mut noted = HashSet::new();
+    loop {
+        if let Some(issuer) = app.issuer_row()
+            && let Err(failure) = tend(&app, issuer, &mut noted).await
+        {
+            tracing::warn!(%failure, "signing keys could not be tended");
+        }
+        tokio::time::sleep(if app.keys().is_complete() { KEYS } else { EAGER }).await;
+    }
+}
+
+/// Runs for the life of the process.
+pub(crate) async fn keep_house(app: Arc<App>) {
+    loop {
+        if app.issuer_row().is_some() {
+            match app.store.sweep(BATCH).await {
+                Ok(0) => {}
+                Ok(rows) => tracing::info!(rows, "expired rows removed"),
+                Err(error) => tracing::warn!(%error, "expired rows could not be removed"),
+            }
+            if let Err(error) = app.store.partitions_ahead(MONTHS).await {
+                tracing::warn!(%error, "audit partitions could not be made ahead");
+            }
+        }
+        tokio::time::sleep(SWEEP).await;
+    }
+}
+
+/// Tells keyd what PostgreSQL holds, takes back what it believes, and takes the steps that are due.
+async fn tend(app: &App, issuer: Uuid, noted: &mut HashSet<String>) -> Result<(), Failure> {
+    for kid in refresh(app, issuer).await? {
+        tracing::error!(kid, "a signing key row was not written by keyd; it is ignored");
+        if noted.insert(kid.clone()) {
+            app.store.planted(&kid).await?;
+        }
+    }
+    let steps = schedule::plan(&own_keys(app).await?, host::clock::now_s(), app.config.rotation);
+    if steps.is_empty() {
+        return Ok(());
+    }
+    let Some(mut lock) = app.store.key_lock().await? else { return Ok(()) };
+    // Another node may have acted between the plan and the lock: plan again from what is there now.
+    refresh(app, issuer).await?;
+    for step in schedule::plan(&own_keys(app).await?, host::clock::now_s(), app.config.rotation) {
+        perform(app, &mut lock, issuer, step).await?;
+    }
+    lock.commit().await.map_err(crate::store::StoreError::from)?;
+    refresh(app, issuer).await?;
+    Ok(())
+}
+
+/// The ids of rows that keyd did not recognise.
+pub(crate) async fn refresh(app: &App, issuer: Uuid) -> Result<Vec<String>, Failure> {
+    let (kids, sealed): (Vec<_>, Vec<_>) =
+        app.store.key_statements(issuer).await?.into_iter().unzip();
+    let planted = app.signer.load(sealed).await?.planted;
+    app.replace_keys(KeySet::new(&app.config.issuer, app.signer.public_keys().await?));
+    let name =
+        |position: u32| usize::try_from(position).ok().and_then(|index| kids.get(index)).cloned();
+    Ok(planted.into_iter().filter_map(name).collect())
+}
+
+/// The keys of this issuer, in every class.
+pub(crate) async fn own_keys(app: &App) -> Result<Vec<KeyView>, Failure> {
+    let mut keys = app.signer.public_keys().await?;
+    keys.retain(|key| key.issuer == app.config.issuer);
+    keys.sort_by_key(|key| (key.staged_at, key.kid));
+    Ok(keys)
+}
+
+async fn perform(
+    app: &App,
+    lock: &mut PgTransaction<'_>,
+    issuer: Uuid,
+    step: Step,
+) -> Result<(), Failure> {
+    match step {
+        Step::Stage(class, algorithm) => {
+            let outcome = stage(app, lock, issuer, None, (class, algorithm)).await;
+            // Not every token makes every kind of key; what it cannot make it cannot be asked for.
+            if let Err(Failure::Keyd(SignerError::Refused(Refused::Unsupported))) = outcome {
+                tracing::warn!(?class, ?algorithm, "the token does not offer this kind of key");
+                return Ok(());
+            }
+            outcome.map(drop)
+        }
+        Step::ActivateFirst(kid) => {
+            let changed = app.signer.activate(kid, true).await?;
+            save(lock, issuer, None, &changed, Event::KeyActivated).await
+        }
+        Step::Succeed { successor, former } => {
+            succeed(app, lock, issuer, None, (successor, Some(former))).await
+        }
+        Step::Destroy(kid) => {
+            app.signer.destroy(kid).await?;
+            Ok(destroyed(lock, None, &kid.to_string()).await?)
+        }
+    }
+}
+
+/// A new key, public from now on.
+pub(crate) async fn stage(
+    app: &App,
+    lock: &mut PgTransaction<'_>,
+    issuer: Uuid,
+    actor: Option<UserId>,
+    (class, algorithm): (Class, Algorithm),
+) -> Result<Changed, Failure> {
+    let changed = app.signer.generate(app.config.issuer.clone(), algorithm, class).await?;
+    save(lock, issuer, actor, &changed, Event::KeyStaged).await?;
+    Ok(changed)
+}
+
+/// The successor signs from now on, the former no more. The former's row goes first: the database allows one
+/// active key of a kind.
+pub(crate) async fn succeed(
+    app: &App,
+    lock: &mut PgTransaction<'_>,
+    issuer: Uuid,
+    actor: Option<UserId>,
+    (successor, former): (Kid, Option<Kid>),
+) -> Result<(), Failure> {
+    let activated = app.signer.activate(successor, false).await?;
+    if let Some(former) = former {
+        let retired = app.signer.retire(former).await?;
+        save(lock, issuer, actor, &retired, Event::KeyRetired).await?;
+    }
+    save(lock, issuer, actor, &activated, Event::KeyActivated).await
+}
+
+async fn save(
+    lock: &mut PgTransaction<'_>,
+    issuer: Uuid,
+    actor: Option<UserId>,
+    changed: &Changed,
+    event: Event,
+) -> Result<(), Failure> {
+    let change = KeyChange { sealed: &changed.sealed, view: &changed.view, event };
+    Ok(record(lock, issuer, actor, &change).await?)
+}

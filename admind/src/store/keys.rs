@@ -1,0 +1,151 @@
+//! The rows about signing keys. What they say is keyd's; what they are for is finding them again.
+
+use oauth::ids::UserId;
+use sqlx::PgTransaction;
+use store::audit::Event;
+use uuid::Uuid;
+use wire::{KeyState, KeyView, Sealed};
+
+use super::{Store, StoreError};
+
+/// A statement that keyd has just made.
+pub(crate) struct KeyChange<'a> {
+    pub(crate) sealed: &'a Sealed,
+    pub(crate) view: &'a KeyView,
+    pub(crate) event: Event,
+}
+
+/// Held while keys are changed, so that one node at a time does it.
+const KEY_LOCK: i64 = 0x6f74_6b65_7973;
+
+impl Store {
+    /// The platform issuer's row: found, or made by the first node that comes up. `Err(url)`: the database
+    /// belongs to another issuer.
+    pub(crate) async fn platform_issuer(
+        &self,
+        url: &str,
+    ) -> Result<Result<Uuid, String>, StoreError> {
+        sqlx::query!(
+            r#"WITH made AS (
+                   INSERT INTO issuers (id, tenant_id, url) VALUES ($1, NULL, $2) ON CONFLICT DO NOTHING RETURNING url
+               )
+               INSERT INTO audit_events (plane, type, actor_type, target_type, target)
+               SELECT 'admin', $3, 'system', 'issuer', url FROM made"#,
+            Uuid::now_v7(),
+            url,
+            Event::IssuerCreated.as_str(),
+        )
+        .execute(&self.pool)
+        .await?;
+        let row = sqlx::query!("SELECT id, url FROM issuers WHERE tenant_id IS NULL")
+            .fetch_one(&self.pool)
+            .await?;
+        Ok(if row.url == url { Ok(row.id) } else { Err(row.url) })
+    }
+
+    /// The right to change keys; `None`: another node has it. Ends with the transaction.
+    pub(crate) async fn key_lock(&self) -> Result<Option<PgTransaction<'_>>, StoreError> {
+        let mut transaction = self.pool.begin().await?;
+        let locked = sqlx::query_scalar!("SELECT pg_try_advisory_xact_lock($1)", KEY_LOCK)
+            .fetch_one(&mut *transaction)
+            .await?;
+        // Key generation in a token can take longer than an ordinary statement may leave a transaction idle.
+        sqlx::query!("SELECT set_config('idle_in_transaction_session_timeout', '60000', true)")
+            .fetch_one(&mut *transaction)
+            .await?;
+        Ok((locked == Some(true)).then_some(transaction))
+    }
+
+    /// Statements of all keys that are not destroyed, with their ids.
+    pub(crate) async fn key_statements(
+        &self,
+        issuer: Uuid,
+    ) -> Result<Vec<(String, Sealed)>, StoreError> {
+        let rows = sqlx::query!(
+            r#"SELECT kid, statement FROM signing_keys WHERE issuer_id = $1 AND state <> 'destroyed'
+               ORDER BY created_at, kid LIMIT 64"#,
+            issuer
+        )
+        .fetch_all(&self.pool)
+        .await?;
+        let sealed = |bytes: Vec<u8>| {
+            Sealed::from_bytes(&bytes).unwrap_or(Sealed { body: Vec::new(), mac: [0; 32] })
+        };
+        Ok(rows.into_iter().map(|row| (row.kid, sealed(row.statement))).collect())
+    }
+
+    /// A row that keyd did not write: noted once.
+    pub(crate) async fn planted(&self, kid: &str) -> Result<(), StoreError> {
+        sqlx::query!(
+            "INSERT INTO audit_events (plane, type, actor_type, target_type, target) VALUES ('admin', $1, 'system', 'key', $2)",
+            Event::KeyPlanted.as_str(),
+            kid,
+        )
+        .execute(&self.pool)
+        .await?;
+        Ok(())
+    }
+}
+
+/// Stores a new statement with its audit row, inside the transaction that holds the lock.
+pub(crate) async fn record(
+    transaction: &mut PgTransaction<'_>,
+    issuer: Uuid,
+    actor: Option<UserId>,
+    change: &KeyChange<'_>,
+) -> Result<(), StoreError> {
+    let state = match change.view.state {
+        KeyState::Staged => "staged",
+        KeyState::Active => "active",
+        KeyState::Retired => "retired",
+    };
+    sqlx::query!(
+        r#"INSERT INTO signing_keys (kid, issuer_id, class, algorithm, state, statement) VALUES ($1, $2, $3, $4, $5, $6)
+           ON CONFLICT (kid) DO UPDATE SET state = excluded.state, statement = excluded.statement,
+               activated_at = CASE WHEN excluded.state = 'active' THEN now() ELSE signing_keys.activated_at END,
+               retired_at = CASE WHEN excluded.state = 'retired' THEN now() ELSE signing_keys.retired_at END"#,
+        change.view.kid.to_string(),
+        issuer,
+        change.view.class.name(),
+        change.view.algorithm.name(),
+        state,
+        change.sealed.to_bytes(),
+    )
+    .execute(&mut **transaction)
+    .await?;
+    audit(transaction, actor, change.event, &change.view.kid.to_string()).await
+}
+
+/// Marks a key that has left the token.
+pub(crate) async fn destroyed(
+    transaction: &mut PgTransaction<'_>,
+    actor: Option<UserId>,
+    kid: &str,
+) -> Result<(), StoreError> {
+    sqlx::query!(
+        "UPDATE signing_keys SET state = 'destroyed', destroyed_at = now() WHERE kid = $1",
+        kid
+    )
+    .execute(&mut **transaction)
+    .await?;
+    audit(transaction, actor, Event::KeyDestroyed, kid).await
+}
+
+async fn audit(
+    transaction: &mut PgTransaction<'_>,
+    actor: Option<UserId>,
+    event: Event,
+    kid: &str,
+) -> Result<(), StoreError> {
+    sqlx::query!(
+        r#"INSERT INTO audit_events (plane, type, actor_type, actor, target_type, target)
+           VALUES ('admin', $1, $2, $3, 'key', $4)"#,
+        event.as_str(),
+        if actor.is_some() { "user" } else { "system" },
+        actor.map(|actor| actor.to_string()),
+        kid,
+    )
+    .execute(&mut **transaction)
+    .await?;
+    Ok(())
+}

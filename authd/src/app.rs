@@ -1,0 +1,164 @@
+//! What every endpoint shares, and how authd comes up: in any order with PostgreSQL, keyd and admind.
+
+use std::net::TcpListener;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use host::exit::Fatal;
+use host::sandbox::{Entered, Policy};
+use oauth::secret::Kind;
+use oauth::{Plain, Timestamp};
+use signer::Signer;
+use sqlx::PgPool;
+use tokio::sync::OnceCell;
+use wire::{DeriveLabel, Secret32};
+
+use crate::config::Config;
+use crate::failure::Failure;
+use crate::hasher::Hasher;
+use crate::keys::Keys;
+use crate::store::Store;
+
+/// How often an unmet condition of start-up is looked at again.
+const RETRY: Duration = Duration::from_millis(500);
+/// How often certificates are looked at.
+const CERTIFICATES: Duration = Duration::from_secs(5);
+
+pub(crate) struct App {
+    pub(crate) config: Config,
+    pub(crate) store: Store,
+    pub(crate) signer: Signer,
+    pub(crate) keys: Keys,
+    pub(crate) hasher: Hasher,
+    csrf: OnceCell<Secret32>,
+    admitted: AtomicBool,
+}
+
+impl App {
+    pub(crate) fn new(config: Config, pool: PgPool, keyd_uid: u32) -> Result<Self, Fatal> {
+        Ok(Self {
+            store: Store::new(pool),
+            signer: Signer::new(config.keyd_socket.clone(), keyd_uid),
+            keys: Keys::default(),
+            hasher: Hasher::new(config.hashing).map_err(Fatal::start)?,
+            csrf: OnceCell::new(),
+            admitted: AtomicBool::new(false),
+            config,
+        })
+    }
+
+    pub(crate) fn issuer(&self) -> &str {
+        &self.config.issuer
+    }
+
+    /// The subkey that binds forms to browsers, derived once by keyd: the same on every node.
+    pub(crate) async fn csrf_key(&self) -> Result<&Secret32, Failure> {
+        self.csrf
+            .get_or_try_init(|| self.signer.derive(DeriveLabel::Csrf))
+            .await
+            .map_err(Failure::from)
+    }
+
+    /// Whether this node can do its main job: PostgreSQL answers and every default key signs.
+    pub(crate) async fn is_ready(&self) -> bool {
+        self.admitted.load(Ordering::Acquire)
+            && self.keys.current().is_complete()
+            && sqlx::query("SELECT 1").execute(self.store.pool()).await.is_ok()
+    }
+
+    /// Waits for PostgreSQL, then refuses a schema of another release or another issuer's database. Comes
+    /// back only to refuse.
+    async fn admission(&self) -> Fatal {
+        loop {
+            match self.admit().await {
+                Ok(true) => break,
+                Ok(false) => tokio::time::sleep(RETRY).await,
+                Err(fatal) => return fatal,
+            }
+        }
+        self.admitted.store(true, Ordering::Release);
+        tracing::info!(issuer = self.issuer(), "serving");
+        std::future::pending().await
+    }
+
+    async fn admit(&self) -> Result<bool, Fatal> {
+        match ::store::schema::check(self.store.pool()).await {
+            Ok(()) => {}
+            Err(::store::schema::Unfit::Database(error)) => {
+                tracing::warn!(%error, "waiting for the database");
+                return Ok(false);
+            }
+            Err(unfit) => return Err(Fatal::start(unfit)),
+        }
+        match self.store.platform_issuer().await {
+            Ok(Some(url)) if url == self.issuer() => Ok(true),
+            // "This value is embedded in signed tokens and cannot change" (seeds/003).
+            Ok(Some(_)) => Err(Fatal::Config(host::config::ConfigError::new(
+                "issuer",
+                "differs from the issuer that this database was set up for",
+                "restore the former value; an issuer cannot change",
+            ))),
+            Ok(None) | Err(_) => Ok(false),
+        }
+    }
+}
+
+/// 32 bytes of the operating system's generator.
+pub(crate) fn random() -> Result<[u8; 32], Failure> {
+    let mut bytes = [0; 32];
+    getrandom::fill(&mut bytes).map_err(|_| Failure::internal("no randomness"))?;
+    Ok(bytes)
+}
+
+/// A new bearer secret of its kind.
+pub(crate) fn secret<K: Kind>() -> Result<Plain<K>, Failure> {
+    Ok(Plain::from_random(&random()?))
+}
+
+/// A timestamp's distance, bounded to what a token's lifetime can be.
+pub(crate) fn remaining_s(end: Timestamp, now: Timestamp) -> u32 {
+    u32::try_from(end.since(now)).unwrap_or(u32::MAX)
+}
+
+/// What authd touches after start: certificates that are replaced while it runs, name service files that
+/// PostgreSQL's client may read, and two Unix sockets.
+pub(crate) fn policy(config: &Config) -> std::io::Result<Policy> {
+    let read = web::Tls::folders(&config.tls_certificate, &config.tls_key)?;
+    Ok(Policy { read, ..Policy::default() })
+}
+
+pub(crate) async fn serve(
+    entered: Entered,
+    listener: TcpListener,
+    app: Arc<App>,
+) -> Result<(), Fatal> {
+    let config = &app.config;
+    let tls = web::Tls::load(&config.tls_certificate, &config.tls_key, config.tls12)
+        .map_err(Fatal::start)?;
+    tls.reload_on_change(CERTIFICATES);
+    let hosts = web::Hosts::new([config.host.as_str()]).map_err(Fatal::start)?;
+    let server = web::Server { limits: web::Limits::default(), hosts, tls };
+    tokio::spawn(crate::keys::keep_fresh(Arc::clone(&app)));
+    host::systemd::ready();
+    let handler = Arc::new(crate::routes::Routes(Arc::clone(&app)));
+    tokio::select! {
+        ended = web::serve(entered, listener, server, handler, terminated()) => ended.map_err(Fatal::start),
+        fatal = app.admission() => Err(fatal),
+    }
+}
+
+/// SIGTERM or SIGINT.
+async fn terminated() {
+    use tokio::signal::unix::{SignalKind, signal};
+    let (Ok(mut term), Ok(mut int)) =
+        (signal(SignalKind::terminate()), signal(SignalKind::interrupt()))
+    else {
+        return std::future::pending().await;
+    };
+    tokio::select! {
+        _ = term.recv() => {}
+        _ = int.recv() => {}
+    }
+    host::systemd::stopping();
+}

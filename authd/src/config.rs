@@ -1,0 +1,171 @@
+//! authd's settings: a flat TOML file, overridden by `OPENTRUSTY_*` variables and their aliases.
+
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+
+use host::config::{ConfigError, Key, Settings};
+use host::sandbox::{MemoryLock, Sandbox};
+use secrecy::SecretString;
+
+/// Every setting, with the names that the original systems used as aliases (seeds/000, 001, 003, 004).
+const KEYS: &[Key] = &[
+    Key { name: "listen", aliases: &[] },
+    Key { name: "port", aliases: &["OPENTRUSTY_AUTH_PORT"] },
+    Key { name: "domain", aliases: &["OPENTRUSTY_AUTH_DOMAIN"] },
+    Key { name: "issuer", aliases: &["OAUTH_ISSUER", "ISSUER", "BASE_URL", "OPENTRUSTY_BASE_URL"] },
+    Key { name: "tls_certificate", aliases: &[] },
+    Key { name: "tls_key", aliases: &[] },
+    Key { name: "tls12", aliases: &[] },
+    Key { name: "database_url", aliases: &["DATABASE_URL"] },
+    Key { name: "database_connections", aliases: &[] },
+    Key { name: "keyd_socket", aliases: &["OPENTRUSTY_KEYD_SIGN"] },
+    Key { name: "keyd_user", aliases: &[] },
+    Key { name: "admin_audience", aliases: &["OPENTRUSTY_API"] },
+    Key { name: "console_origin", aliases: &[] },
+    Key { name: "access_token_lifetime", aliases: &["ACCESS_TOKEN_LIFETIME"] },
+    Key { name: "refresh_token_lifetime", aliases: &["REFRESH_TOKEN_LIFETIME"] },
+    Key { name: "auth_code_lifetime", aliases: &["AUTH_CODE_LIFETIME"] },
+    Key { name: "id_token_lifetime", aliases: &[] },
+    Key { name: "session_lifetime", aliases: &[] },
+    Key { name: "session_idle", aliases: &[] },
+    Key { name: "jwks_max_age_s", aliases: &[] },
+    Key { name: "password_memory_kib", aliases: &[] },
+    Key { name: "password_passes", aliases: &[] },
+    Key { name: "password_concurrency", aliases: &[] },
+    Key { name: "sandbox", aliases: &[] },
+    Key { name: "memory_lock", aliases: &[] },
+];
+
+/// Lifetimes in seconds.
+#[expect(clippy::struct_field_names, reason = "the postfix is the unit")]
+pub(crate) struct Lifetimes {
+    pub(crate) access_s: u32,
+    pub(crate) refresh_s: u32,
+    pub(crate) code_s: u32,
+    pub(crate) id_s: u32,
+    pub(crate) session_s: u32,
+    pub(crate) idle_s: u32,
+    pub(crate) jwks_s: u32,
+}
+
+/// argon2id.
+#[derive(Clone, Copy)]
+pub(crate) struct Hashing {
+    pub(crate) memory_kib: u32,
+    pub(crate) passes: u32,
+    pub(crate) concurrency: u32,
+}
+
+pub(crate) struct Config {
+    pub(crate) listen: SocketAddr,
+    pub(crate) issuer: String,
+    /// Host and port of the issuer, the only names that are served.
+    pub(crate) host: String,
+    pub(crate) tls_certificate: PathBuf,
+    pub(crate) tls_key: PathBuf,
+    pub(crate) tls12: bool,
+    pub(crate) database_url: SecretString,
+    pub(crate) database_connections: u32,
+    pub(crate) keyd_socket: PathBuf,
+    pub(crate) keyd_user: String,
+    pub(crate) admin_audience: String,
+    pub(crate) console_origin: Option<String>,
+    pub(crate) lifetimes: Lifetimes,
+    pub(crate) hashing: Hashing,
+    pub(crate) sandbox: Sandbox,
+    pub(crate) memory_lock: MemoryLock,
+}
+
+pub(crate) fn load(file: Option<&Path>) -> Result<Config, ConfigError> {
+    host::config::refuse_obsolete()?;
+    from(&Settings::load(file, KEYS)?)
+}
+
+fn from(settings: &Settings) -> Result<Config, ConfigError> {
+    let issuer: String = settings.required("issuer")?;
+    let host = issuer_host(&issuer)?;
+    let domain: Option<String> = settings.optional("domain")?;
+    if domain.is_some_and(|domain| host.split(':').next() != Some(domain.as_str())) {
+        return Err(ConfigError::new(
+            "domain",
+            "differs from the host of issuer",
+            "set both to the same name, or leave domain out",
+        ));
+    }
+    let mut listen: SocketAddr = settings.or("listen", SocketAddr::from(([127, 0, 0, 1], 8080)))?;
+    if let Some(port) = settings.optional("port")? {
+        listen.set_port(port);
+    }
+    let database_url: String = settings.required("database_url")?;
+    host::database::check(&database_url)?;
+    Ok(Config {
+        listen,
+        host,
+        issuer,
+        tls_certificate: settings.required("tls_certificate")?,
+        tls_key: settings.required("tls_key")?,
+        tls12: settings.or("tls12", false)?,
+        database_url: database_url.into(),
+        database_connections: bounded(settings, "database_connections", 16, 1, 200)?,
+        keyd_socket: settings.required("keyd_socket")?,
+        keyd_user: settings.required("keyd_user")?,
+        admin_audience: settings.required("admin_audience")?,
+        console_origin: settings.optional("console_origin")?,
+        lifetimes: Lifetimes {
+            access_s: bounded(settings, "access_token_lifetime", 3600, 30, 86_400)?,
+            refresh_s: bounded(settings, "refresh_token_lifetime", 2_592_000, 60, 31_536_000)?,
+            code_s: bounded(settings, "auth_code_lifetime", 60, 5, 600)?,
+            id_s: bounded(settings, "id_token_lifetime", 300, 30, 3600)?,
+            session_s: bounded(settings, "session_lifetime", 86_400, 60, 2_592_000)?,
+            idle_s: bounded(settings, "session_idle", 1800, 60, 2_592_000)?,
+            jwks_s: bounded(settings, "jwks_max_age_s", 3600, 1, 86_400)?,
+        },
+        hashing: Hashing {
+            memory_kib: bounded(settings, "password_memory_kib", 19_456, 19_456, 1_048_576)?,
+            passes: bounded(settings, "password_passes", 2, 2, 10)?,
+            concurrency: bounded(settings, "password_concurrency", default_concurrency(), 1, 64)?,
+        },
+        sandbox: settings.or("sandbox", Sandbox::Required)?,
+        memory_lock: settings.or("memory_lock", MemoryLock::Try)?,
+    })
+}
+
+/// As many hashes at once as there are cores: more would only take turns.
+fn default_concurrency() -> u32 {
+    std::thread::available_parallelism().ok().and_then(|n| u32::try_from(n.get()).ok()).unwrap_or(2)
+}
+
+fn bounded(
+    settings: &Settings,
+    key: &'static str,
+    default: u32,
+    min: u32,
+    max: u32,
+) -> Result<u32, ConfigError> {
+    let value = settings.or(key, default)?;
+    if (min..=max).contains(&value) {
+        return Ok(value);
+    }
+    Err(ConfigError::new(
+        key,
+        format!("{value} lies outside {min} to {max}"),
+        "choose a value between them",
+    ))
+}
+
+/// The issuer is an https URL of a host, "with no query or fragment components" (RFC 8414 §2), and here
+/// without a path: paths beneath it belong to tenants.
+fn issuer_host(issuer: &str) -> Result<String, ConfigError> {
+    let fix = "use https://host or https://host:port, without a trailing slash";
+    let wrong = |problem: &'static str| ConfigError::new("issuer", problem, fix);
+    let host = issuer.strip_prefix("https://").ok_or_else(|| wrong("is not an https URL"))?;
+    let legal = |b: u8| {
+        b.is_ascii_lowercase()
+            || b.is_ascii_digit()
+            || matches!(b, b'.' | b'-' | b':' | b'[' | b']')
+    };
+    if host.is_empty() || !host.bytes().all(legal) {
+        return Err(wrong("has a path, a query, upper case or no host"));
+    }
+    Ok(host.to_owned())
+}

@@ -1,0 +1,94 @@
+//! `/consent`: a person agrees or declines. Records one fact and returns to the interaction.
+
+use http::StatusCode;
+use oauth::authorize::Step;
+use oauth::consent::{Decision, built_in_description};
+use oauth::ids::UserId;
+use oauth::uri::RedirectUri;
+use oauth::{ErrorCode, ScopeSet};
+use web::response::redirect_303;
+use web::{Request, Response};
+
+use super::authorize::open;
+use crate::answer;
+use crate::app::App;
+use crate::browser::{Cookies, Purpose, check_form, form_token};
+use crate::failure::{Failure, Problem};
+use crate::pages::{self, Consent, ScopeLine};
+use crate::routes::{form, query};
+use crate::store::Visit;
+
+pub(crate) async fn show(app: &App, request: &Request) -> Result<Response, Failure> {
+    let query = query(request)?;
+    let handle = query.one("interaction").map_err(|_| Failure::Page(Problem::Expired))?;
+    let (handle, visit) = open(app, request, handle).await?;
+    let step = oauth::authorize::next(&visit.request, &visit.client, &visit.facts, visit.now);
+    let (Step::Consent(new), Some(user), Some(email)) = (step, visit.user, &visit.email) else {
+        return Ok(redirect_303(&format!("/oauth/authorize/{}", handle.reveal())));
+    };
+    let cookies = Cookies::of(request);
+    let csrf =
+        form_token(app, cookies.browser()?, &purpose(&subject(handle.reveal(), user))).await?;
+    let page = Consent {
+        client: &visit.client.metadata.client_name,
+        email,
+        scopes: lines(app, &visit, &new).await?,
+        destination: &RedirectUri::csp_source(visit.request.back.uri.as_str()),
+        csrf: &csrf,
+        interaction: handle.reveal(),
+    };
+    pages::page(StatusCode::OK, &page, &pages::csp(Some(&visit.request.back.uri)))
+}
+
+/// Nothing of the decision comes from the form but the decision: scopes, redirect and client are the
+/// interaction's, so a forged form has nothing to forge.
+pub(crate) async fn post(app: &App, request: &Request) -> Result<Response, Failure> {
+    let form = form(request)?;
+    let handle = form.one("interaction").map_err(|_| Failure::Forbidden)?;
+    let (handle, visit) = open(app, request, handle).await?;
+    // Bound to the person who was shown the page: whoever signed in here since then decides anew.
+    let user = visit.user.ok_or(Failure::Forbidden)?;
+    check_form(app, request, &form, &purpose(&subject(handle.reveal(), user))).await?;
+    let id = request.id.as_str();
+    match Decision::parse(&form).ok_or(Failure::Forbidden)? {
+        Decision::Approve => {
+            app.store.record_consent(handle.hashed(), user, &visit, id).await?;
+            Ok(redirect_303(&format!("/oauth/authorize/{}", handle.reveal())))
+        }
+        Decision::Deny => {
+            if !app.store.refuse_interaction(handle.hashed(), Some(user), &visit.client, id).await?
+            {
+                return Err(Failure::Page(Problem::Expired));
+            }
+            answer::deny(app, &visit.request.back, ErrorCode::AccessDenied, "the user declined")
+        }
+    }
+}
+
+fn subject(handle: &str, user: UserId) -> String {
+    format!("{handle} {user}")
+}
+
+fn purpose(subject: &str) -> Purpose<'_> {
+    Purpose { form: "consent", subject }
+}
+
+/// Every scope in words: the built-in ones in ours, a tenant's own in its.
+async fn lines(app: &App, visit: &Visit, new: &ScopeSet) -> Result<Vec<ScopeLine>, Failure> {
+    let described = match visit.client.tenant {
+        Some(tenant) => app.store.scope_descriptions(tenant).await?,
+        None => Vec::new(),
+    };
+    let words = |name: &str| {
+        let own = described.iter().find(|(own, words)| own == name && !words.is_empty());
+        built_in_description(name)
+            .or(own.map(|(_, words)| words.as_str()))
+            .map_or_else(|| format!("Use “{name}”"), str::to_owned)
+    };
+    let line = |name: &str| ScopeLine {
+        name: name.to_owned(),
+        words: words(name),
+        is_new: new.contains(name) && *new != visit.request.scopes,
+    };
+    Ok(visit.request.scopes.iter().map(line).collect())
+}

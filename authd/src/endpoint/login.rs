@@ -1,0 +1,148 @@
+//! `/login`: a person proves who they are. Records one fact and returns to the interaction.
+
+use http::StatusCode;
+use oauth::Plain;
+use oauth::account::email_key;
+use oauth::ids::SessionId;
+use oauth::password::BYTES_MAX;
+use oauth::secret::{Browser, Interaction, Session};
+use secrecy::{ExposeSecret as _, SecretString};
+use web::response::redirect_303;
+use web::{Request, Response};
+
+use super::authorize::open;
+use crate::app::{App, secret};
+use crate::browser::{Cookies, Purpose, check_form, form_token, set_session, with_cookie};
+use crate::failure::{Failure, Problem};
+use crate::hasher::Verdict;
+use crate::pages::{self, Login};
+use crate::routes::{form, query};
+use crate::store::{NewSession, Visit};
+
+pub(crate) async fn show(app: &App, request: &Request) -> Result<Response, Failure> {
+    let query = query(request)?;
+    let Some(handle) = query.one("interaction").map_err(|_| Failure::Page(Problem::Expired))?
+    else {
+        return show_alone(app, request).await;
+    };
+    let (handle, visit) = open(app, request, Some(handle)).await?;
+    let hint = visit.request.login_hint.clone().unwrap_or_default();
+    let cookies = Cookies::of(request);
+    render(
+        app,
+        cookies.browser()?,
+        Some((&handle, &visit)),
+        Attempt { username: &hint, failed: false },
+    )
+    .await
+}
+
+/// Without an interaction: somebody typed the address.
+async fn show_alone(app: &App, request: &Request) -> Result<Response, Failure> {
+    let mut cookies = Cookies::of(request);
+    if let Some(secret) = cookies.session
+        && let Some(session) = app.store.session(secret, app.config.lifetimes.idle_s).await?
+    {
+        return pages::message("You are signed in", &format!("as {}.", session.email));
+    }
+    let (browser, cookie) = cookies.browser_or_new()?;
+    let page = render(app, &browser, None, Attempt { username: "", failed: false }).await?;
+    Ok(with_cookie(page, cookie))
+}
+
+struct Attempt<'a> {
+    username: &'a str,
+    failed: bool,
+}
+
+async fn render(
+    app: &App,
+    browser: &Plain<Browser>,
+    flow: Option<(&Plain<Interaction>, &Visit)>,
+    attempt: Attempt<'_>,
+) -> Result<Response, Failure> {
+    let interaction = flow.map(|(handle, _)| handle.reveal());
+    let csrf = form_token(app, browser, &purpose(interaction)).await?;
+    let page = Login {
+        client: flow.map(|(_, visit)| visit.client.metadata.client_name.as_str()),
+        interaction,
+        username: attempt.username,
+        csrf: &csrf,
+        failed: attempt.failed,
+    };
+    let csp = pages::csp(flow.map(|(_, visit)| &visit.request.back.uri));
+    pages::page(StatusCode::OK, &page, &csp)
+}
+
+fn purpose(interaction: Option<&str>) -> Purpose<'_> {
+    Purpose { form: "login", subject: interaction.unwrap_or_default() }
+}
+
+/// Unknown account and wrong password do the same work, write the same row and get the same bytes (W128).
+pub(crate) async fn post(app: &App, request: &Request) -> Result<Response, Failure> {
+    let form = form(request)?;
+    let one = |name| form.one(name).map_err(|_| Failure::Forbidden);
+    let interaction = one("interaction")?;
+    check_form(app, request, &form, &purpose(interaction)).await?;
+    let flow = match interaction {
+        Some(handle) => Some(open(app, request, Some(handle)).await?),
+        None => None,
+    };
+    let typed = one("username")?.unwrap_or_default();
+    let password = SecretString::from(one("password")?.unwrap_or_default());
+    // Too long for any account: refused before anything is hashed (W134).
+    if password.expose_secret().len() > BYTES_MAX {
+        return Err(oauth::Error::request("password too long").into());
+    }
+    let cookies = Cookies::of(request);
+    let Some(user) = verified(app, request, typed, password).await? else {
+        let flow = flow.as_ref().map(|(handle, visit)| (handle, visit));
+        let typed = typed.get(..254).unwrap_or(typed);
+        return render(app, cookies.browser()?, flow, Attempt { username: typed, failed: true })
+            .await;
+    };
+    let secret = secret::<Session>()?;
+    let session = NewSession {
+        id: SessionId(uuid::Uuid::now_v7()),
+        secret: secret.hashed(),
+        previous: cookies.session,
+        user,
+        lifetime_s: app.config.lifetimes.session_s,
+        interaction: flow.as_ref().map(|(handle, _)| handle.hashed()),
+        request_id: request.id.as_str(),
+    };
+    app.store.sign_in(&session).await?;
+    let next = match &flow {
+        Some((handle, _)) => format!("/oauth/authorize/{}", handle.reveal()),
+        None => "/login".to_owned(),
+    };
+    Ok(with_cookie(redirect_303(&next), Some(set_session(&secret)?)))
+}
+
+async fn verified(
+    app: &App,
+    request: &Request,
+    typed: &str,
+    password: SecretString,
+) -> Result<Option<oauth::ids::UserId>, Failure> {
+    // A spelling that is no address is looked up all the same: the same work for every wrong answer.
+    let key = email_key(typed).unwrap_or_else(|| "nobody".to_owned());
+    let found = app.store.credential(&key).await?;
+    let stored = found.as_ref().and_then(|credential| credential.password_hash.as_ref());
+    let verdict = app.hasher.verify(password, stored).await?;
+    let active = found.as_ref().filter(|credential| credential.active);
+    match (verdict, active) {
+        (Verdict::Right, Some(credential)) => Ok(Some(credential.user)),
+        (Verdict::Outdated(new), Some(credential)) => {
+            if let Some(old) = stored {
+                app.store.rehash(credential.user, old.expose_secret(), new.expose_secret()).await?;
+            }
+            Ok(Some(credential.user))
+        }
+        (Verdict::Wrong | Verdict::Right | Verdict::Outdated(_), _) => {
+            let user = found.as_ref().map(|credential| credential.user);
+            app.store.sign_in_failed(user, request.id.as_str()).await?;
+            Ok(None)
+        }
+    }
+}

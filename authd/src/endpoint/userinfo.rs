@@ -1,0 +1,37 @@
+//! `/oauth/userinfo` (OIDC Core §5.3): any live access token of the issuer with `openid`.
+
+use http::{Method, StatusCode};
+use oauth::userinfo::{bearer, release};
+use oauth::{Error, ErrorCode, Hashed};
+use web::response::json;
+use web::{Request, Response};
+
+use super::authorization;
+use crate::app::App;
+use crate::failure::Failure;
+use crate::routes::{form, is_form};
+
+pub(crate) async fn answer(app: &App, request: &Request) -> Result<Response, Failure> {
+    let body = body_token(request)?;
+    let token = bearer(authorization(request)?, body.as_deref())?.ok_or(Failure::Bearer(None))?;
+    let found = app.store.profile(Hashed::of(token)).await?;
+    let (sub, scopes, profile) = found.ok_or(Failure::Bearer(Some(Error::token())))?;
+    let info = release(sub, profile, &scopes).map_err(|error| Failure::Bearer(Some(error)))?;
+    Ok(json(StatusCode::OK, &info))
+}
+
+/// RFC 6750 §2.2: in a form body of a POST. The query is never read (§2.3), and refused so that nobody
+/// comes to rely on it.
+fn body_token(request: &Request) -> Result<Option<String>, Failure> {
+    if request.query.as_deref().is_some_and(|query| !query.is_empty()) {
+        return Err(
+            Error::new(ErrorCode::InvalidRequest, "parameters do not belong in the query").into()
+        );
+    }
+    if request.method != Method::POST || !is_form(request) {
+        return Ok(None);
+    }
+    let form = form(request)?;
+    let token = form.one("access_token").map_err(|_| Error::request("access_token is repeated"))?;
+    Ok(token.map(str::to_owned))
+}

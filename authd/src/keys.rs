@@ -1,0 +1,97 @@
+//! The issuer's keys as this node knows them: statements from PostgreSQL, believed by keyd, kept in memory.
+//!
+//! The JWKS is served from here with keyd or PostgreSQL gone.
+
+use std::sync::{Arc, PoisonError, RwLock};
+use std::time::Duration;
+
+use signer::{KeySet, SignerError};
+use tokio::sync::Mutex;
+use wire::{Algorithm, Class, Purpose, Refused};
+
+use crate::app::App;
+use crate::failure::Failure;
+
+/// How often the statements are read again: a staged key is in the JWKS this soon, while it may sign only
+/// after verifiers' caches have expired.
+const INTERVAL: Duration = Duration::from_secs(5);
+/// The same, while something that is needed is missing.
+const EAGER: Duration = Duration::from_millis(250);
+
+#[derive(Default)]
+pub(crate) struct Keys {
+    current: RwLock<Arc<KeySet>>,
+    refreshing: Mutex<()>,
+}
+
+impl Keys {
+    pub(crate) fn current(&self) -> Arc<KeySet> {
+        Arc::clone(&self.current.read().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    fn replace(&self, set: KeySet) {
+        *self.current.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(set);
+    }
+}
+
+/// Runs for the life of the process.
+pub(crate) async fn keep_fresh(app: Arc<App>) {
+    loop {
+        let outcome = refresh(&app).await;
+        let complete = app.keys.current().is_complete();
+        if let Err(failure) = outcome {
+            tracing::debug!(%failure, "signing keys could not be refreshed");
+        }
+        tokio::time::sleep(if complete { INTERVAL } else { EAGER }).await;
+    }
+}
+
+/// Hands every statement to keyd and takes back what it believes.
+pub(crate) async fn refresh(app: &App) -> Result<(), Failure> {
+    let _one_at_a_time = app.keys.refreshing.lock().await;
+    let (kids, sealed): (Vec<_>, Vec<_>) =
+        app.store.key_statements(app.issuer()).await?.into_iter().unzip();
+    let planted = app.signer.load(sealed).await?.planted;
+    for position in planted {
+        let kid = usize::try_from(position).ok().and_then(|index| kids.get(index));
+        tracing::error!(?kid, "a signing key row was not written by keyd; it is ignored");
+    }
+    let keys = app.signer.public_keys().await?;
+    app.keys.replace(KeySet::new(app.issuer(), keys));
+    Ok(())
+}
+
+/// Signs claims with the key that signs now. A keyd that has restarted knows no statements until it is told
+/// them again, so an unknown key is worth one refresh.
+pub(crate) async fn sign(
+    app: &App,
+    algorithm: Algorithm,
+    purpose: Purpose,
+    claims: Vec<u8>,
+) -> Result<String, Failure> {
+    let class = match purpose {
+        Purpose::AccessToken | Purpose::IdToken => Class::Token,
+        Purpose::AdminToken => Class::Admin,
+    };
+    match attempt(app, algorithm, (purpose, class), &claims).await {
+        Err(SignerError::Refused(Refused::UnknownKey | Refused::WrongKey)) => {
+            refresh(app).await?;
+            Ok(attempt(app, algorithm, (purpose, class), &claims).await?)
+        }
+        other => Ok(other?),
+    }
+}
+
+async fn attempt(
+    app: &App,
+    algorithm: Algorithm,
+    (purpose, class): (Purpose, Class),
+    claims: &[u8],
+) -> Result<String, SignerError> {
+    let kid = app
+        .keys
+        .current()
+        .signing(class, algorithm)
+        .ok_or(SignerError::Refused(Refused::UnknownKey))?;
+    app.signer.sign(kid, purpose, claims.to_vec()).await
+}

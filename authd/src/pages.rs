@@ -1,0 +1,137 @@
+//! Everything a person sees. Templates escape by themselves; nothing here is assembled by hand.
+
+use askama::Template;
+use http::StatusCode;
+use oauth::authorize::Registered;
+use oauth::uri::RedirectUri;
+use web::response::{Csp, html};
+use web::{RequestId, Response};
+
+use crate::failure::{Failure, Problem, status};
+
+#[derive(Template)]
+#[template(path = "login.html")]
+pub(crate) struct Login<'a> {
+    pub(crate) client: Option<&'a str>,
+    pub(crate) interaction: Option<&'a str>,
+    pub(crate) username: &'a str,
+    pub(crate) csrf: &'a str,
+    pub(crate) failed: bool,
+}
+
+/// A scope in words.
+pub(crate) struct ScopeLine {
+    pub(crate) name: String,
+    pub(crate) words: String,
+    pub(crate) is_new: bool,
+}
+
+#[derive(Template)]
+#[template(path = "consent.html")]
+pub(crate) struct Consent<'a> {
+    pub(crate) client: &'a str,
+    pub(crate) email: &'a str,
+    pub(crate) scopes: Vec<ScopeLine>,
+    pub(crate) destination: &'a str,
+    pub(crate) csrf: &'a str,
+    pub(crate) interaction: &'a str,
+}
+
+#[derive(Template)]
+#[template(path = "form_post.html")]
+pub(crate) struct FormPost<'a> {
+    pub(crate) action: &'a str,
+    pub(crate) parameters: &'a [(&'static str, String)],
+}
+
+#[derive(Template)]
+#[template(path = "logout.html")]
+pub(crate) struct Logout<'a> {
+    pub(crate) email: &'a str,
+    pub(crate) csrf: &'a str,
+    pub(crate) parameters: Vec<(&'static str, &'a str)>,
+}
+
+#[derive(Template)]
+#[template(path = "enroll.html")]
+pub(crate) struct Enroll<'a> {
+    pub(crate) email: &'a str,
+    pub(crate) token: &'a str,
+    pub(crate) csrf: &'a str,
+    pub(crate) problem: Option<String>,
+}
+
+#[derive(Template)]
+#[template(path = "message.html")]
+struct Message<'a> {
+    title: &'a str,
+    text: &'a str,
+    reference: Option<&'a str>,
+}
+
+/// Where the forms of a page may lead: here, and to the redirect that ends the flow.
+pub(crate) fn csp(back: Option<&Registered>) -> Csp {
+    Csp { form_action: back.map(|uri| RedirectUri::csp_source(uri.as_str())).into_iter().collect() }
+}
+
+pub(crate) fn page(
+    status: StatusCode,
+    template: &impl Template,
+    csp: &Csp,
+) -> Result<Response, Failure> {
+    let text = template.render().map_err(|error| Failure::Internal(Box::new(error)))?;
+    Ok(html(status, text, csp))
+}
+
+/// A page that only says something.
+pub(crate) fn message(title: &str, text: &str) -> Result<Response, Failure> {
+    page(StatusCode::OK, &Message { title, text, reference: None }, &Csp::default())
+}
+
+/// A failure as a page. The request's id is the only thing of ours on it.
+pub(crate) fn failure(failure: &Failure, id: &RequestId) -> Response {
+    let (title, text) = words(failure);
+    let message = Message { title, text: &text, reference: Some(id.as_str()) };
+    match message.render() {
+        Ok(text) => html(status(failure), text, &Csp::default()),
+        Err(_) => web::response::empty(StatusCode::INTERNAL_SERVER_ERROR),
+    }
+}
+
+fn words(failure: &Failure) -> (&'static str, String) {
+    let (title, text) = match failure {
+        Failure::Page(Problem::Request(error)) => {
+            return ("This link cannot be followed", error.to_string());
+        }
+        Failure::Page(Problem::Expired) => (
+            "This sign-in is over",
+            "It was finished, took too long, or was begun in another browser. Go back to the application and start again; cookies must be allowed.",
+        ),
+        Failure::Page(Problem::Link) => (
+            "This link is no longer valid",
+            "It was used already or has expired. Ask your administrator for a new one.",
+        ),
+        Failure::Page(Problem::Logout) => (
+            "This sign-out cannot be followed",
+            "The application sent something that does not belong to your session.",
+        ),
+        Failure::Forbidden => (
+            "This form cannot be accepted",
+            "It was not sent from this page in this browser. Go back, reload the page and try again.",
+        ),
+        Failure::NotFound => ("Nothing here", "There is no page at this address."),
+        Failure::Method(_) => ("Not this way", "This address cannot be used like that."),
+        Failure::MediaType | Failure::Peer(_) | Failure::Client { .. } | Failure::Bearer(_) => {
+            ("The request could not be read", "Go back and try again.")
+        }
+        Failure::Overloaded | Failure::Unavailable => (
+            "Just a moment",
+            "The service is busy or restarting. Please try again in a few seconds.",
+        ),
+        Failure::Internal(_) => (
+            "Something went wrong",
+            "It was noted. If it happens again, tell your administrator the reference below.",
+        ),
+    };
+    (title, text.to_owned())
+}

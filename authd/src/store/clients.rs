@@ -1,0 +1,120 @@
+//! Clients, read through the type that wrote them.
+
+use oauth::client::{Client, Draft, Metadata, StoredSecret};
+use oauth::ids::{ClientId, ClientKey, TenantId};
+use oauth::{Hashed, ScopeSet, Timestamp};
+use sqlx::types::Json;
+use uuid::Uuid;
+
+use super::{Store, StoreError, digest, scopes};
+
+/// The columns of a client that every query selects, by these names.
+pub(crate) struct ClientRow {
+    pub(crate) id: Uuid,
+    pub(crate) tenant_id: Option<Uuid>,
+    pub(crate) client_id: String,
+    pub(crate) metadata: Json<Draft>,
+}
+
+impl TryFrom<ClientRow> for Client {
+    type Error = StoreError;
+
+    fn try_from(row: ClientRow) -> Result<Self, StoreError> {
+        let metadata = Metadata::try_from(row.metadata.0)
+            .map_err(|_| StoreError::Inconsistent("clients.metadata"))?;
+        Ok(Self {
+            key: ClientKey(row.id),
+            id: ClientId::try_from(row.client_id)
+                .map_err(|_| StoreError::Inconsistent("clients.client_id"))?,
+            tenant: row.tenant_id.map(TenantId),
+            metadata,
+        })
+    }
+}
+
+/// A client at a machine endpoint, with what authenticates it and PostgreSQL's clock.
+pub(crate) struct Asker {
+    pub(crate) client: Client,
+    pub(crate) secrets: Vec<StoredSecret>,
+    pub(crate) now: Timestamp,
+}
+
+/// Pairs the two arrays that the queries select for a client's secrets.
+pub(super) fn secrets(
+    hashes: Vec<Vec<u8>>,
+    ends: Vec<Option<i64>>,
+) -> Result<Vec<StoredSecret>, StoreError> {
+    let pair = |(hash, end): (Vec<u8>, Option<i64>)| {
+        let hash = Hashed::from_stored(digest(hash, "client_secrets.secret_hash")?);
+        Ok(StoredSecret { hash, expires_at: end.map(Timestamp) })
+    };
+    hashes.into_iter().zip(ends).map(pair).collect()
+}
+
+impl Store {
+    /// A live client of a live tenant, for the authorization endpoint, with its tenant's default scopes.
+    pub(crate) async fn client(
+        &self,
+        id: &ClientId,
+    ) -> Result<Option<(Client, ScopeSet)>, StoreError> {
+        let row = sqlx::query!(
+            r#"SELECT c.id, c.tenant_id, c.client_id, c.metadata AS "metadata: Json<Draft>",
+                   ARRAY(SELECT s.name FROM scopes s WHERE s.tenant_id = c.tenant_id AND s.is_default) AS "defaults!"
+               FROM clients c LEFT JOIN tenants t ON t.id = c.tenant_id
+               WHERE c.client_id = $1 AND c.status = 'active' AND (c.tenant_id IS NULL OR t.status = 'active')"#,
+            id.as_str()
+        )
+        .fetch_optional(&self.pool)
+        .await?;
+        let Some(row) = row else { return Ok(None) };
+        let defaults = scopes(&row.defaults, "scopes.name")?;
+        let client = ClientRow {
+            id: row.id,
+            tenant_id: row.tenant_id,
+            client_id: row.client_id,
+            metadata: row.metadata,
+        };
+        Ok(Some((client.try_into()?, defaults)))
+    }
+
+    /// A live client of a live tenant, for the endpoints where clients authenticate.
+    pub(crate) async fn asker(&self, id: &ClientId) -> Result<Option<Asker>, StoreError> {
+        let row = sqlx::query!(
+            r#"SELECT c.id, c.tenant_id, c.client_id, c.metadata AS "metadata: Json<Draft>",
+                   ARRAY(SELECT s.secret_hash FROM client_secrets s WHERE s.client = c.id ORDER BY s.id)
+                       AS "hashes!",
+                   ARRAY(SELECT extract(epoch FROM s.expires_at)::bigint FROM client_secrets s
+                         WHERE s.client = c.id ORDER BY s.id) AS "ends!: Vec<Option<i64>>",
+                   extract(epoch FROM now())::bigint AS "now!"
+               FROM clients c LEFT JOIN tenants t ON t.id = c.tenant_id
+               WHERE c.client_id = $1 AND c.status = 'active' AND (c.tenant_id IS NULL OR t.status = 'active')"#,
+            id.as_str()
+        )
+        .fetch_optional(&self.pool)
+        .await?;
+        let Some(row) = row else { return Ok(None) };
+        let client = ClientRow {
+            id: row.id,
+            tenant_id: row.tenant_id,
+            client_id: row.client_id,
+            metadata: row.metadata,
+        };
+        Ok(Some(Asker {
+            client: client.try_into()?,
+            secrets: secrets(row.hashes, row.ends)?,
+            now: Timestamp(row.now),
+        }))
+    }
+
+    /// What a tenant calls its scopes, for the consent page.
+    pub(crate) async fn scope_descriptions(
+        &self,
+        tenant: TenantId,
+    ) -> Result<Vec<(String, String)>, StoreError> {
+        let rows =
+            sqlx::query!("SELECT name, description FROM scopes WHERE tenant_id = $1", tenant.0)
+                .fetch_all(&self.pool)
+                .await?;
+        Ok(rows.into_iter().map(|row| (row.name, row.description)).collect())
+    }
+}

@@ -1,0 +1,65 @@
+//! One-time links that set a password.
+
+use oauth::Hashed;
+use oauth::secret::Enrolment;
+use store::audit::Event;
+
+use super::{Store, StoreError};
+
+impl Store {
+    /// Whose account a live link is for: the e-mail address, to be shown. Looking spends nothing, so a mail
+    /// scanner that follows links spends nothing either.
+    pub(crate) async fn enrolment(
+        &self,
+        token: Hashed<Enrolment>,
+    ) -> Result<Option<String>, StoreError> {
+        Ok(sqlx::query_scalar!(
+            r#"SELECT u.email FROM enrolments e JOIN users u ON u.id = e.user_id
+               WHERE e.token_hash = $1 AND e.used_at IS NULL AND e.expires_at > now() AND u.status = 'active'"#,
+            token.as_bytes()
+        )
+        .fetch_optional(&self.pool)
+        .await?)
+    }
+
+    /// The gate: spends the link and sets the password, once. Every other open link of the account is spent
+    /// with it, and its sessions end (W44). `false`: somebody else was faster, or it was no link.
+    pub(crate) async fn enrol(
+        &self,
+        token: Hashed<Enrolment>,
+        password_hash: &str,
+        request_id: &str,
+    ) -> Result<bool, StoreError> {
+        let enrolled = sqlx::query_scalar!(
+            r#"WITH spent AS (
+                   UPDATE enrolments e SET used_at = now() FROM users u
+                   WHERE e.token_hash = $1 AND e.used_at IS NULL AND e.expires_at > now()
+                     AND u.id = e.user_id AND u.status = 'active'
+                   RETURNING e.user_id
+               ), others AS (
+                   UPDATE enrolments SET used_at = now()
+                   WHERE user_id IN (SELECT user_id FROM spent) AND used_at IS NULL AND token_hash <> $1
+               ), credential AS (
+                   INSERT INTO credentials (user_id, password_hash) SELECT user_id, $2 FROM spent
+                   ON CONFLICT (user_id) DO UPDATE SET password_hash = excluded.password_hash, changed_at = now()
+               ), ended AS (
+                   UPDATE sessions SET ended_at = now()
+                   WHERE user_id IN (SELECT user_id FROM spent) AND ended_at IS NULL
+               ), killed AS (
+                   UPDATE grants SET revoked_at = now(), revoke_reason = 'password_change'
+                   WHERE user_id IN (SELECT user_id FROM spent) AND revoked_at IS NULL
+               ), audited AS (
+                   INSERT INTO audit_events (plane, type, actor_type, actor, target_type, target, request_id)
+                   SELECT 'auth', $3, 'user', user_id::text, 'user', user_id::text, $4 FROM spent
+               )
+               SELECT count(*) AS "count!" FROM spent"#,
+            token.as_bytes(),
+            password_hash,
+            Event::Enrolled.as_str(),
+            request_id,
+        )
+        .fetch_one(&self.pool)
+        .await?;
+        Ok(enrolled > 0)
+    }
+}

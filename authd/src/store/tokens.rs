@@ -1,0 +1,128 @@
+//! What was issued, asked about later: introspection, userinfo, revocation. Look-up is by the hash of the
+//! exact text presented, so nothing that we did not issue, to the byte, is ever found (W27).
+
+use oauth::Hashed;
+use oauth::ids::{ClientId, ClientKey, SessionId, TokenId};
+use oauth::introspection::Live;
+use oauth::secret::Access;
+use oauth::userinfo::Profile;
+use oauth::{ScopeSet, Timestamp};
+use store::audit::Event;
+
+use super::{Store, StoreError, scopes};
+
+/// What a revocation found.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Revoked {
+    /// Dead now, or unknown, or dead before: the same to the client.
+    Done,
+    /// It is another client's, and still alive.
+    Foreign,
+}
+
+impl Store {
+    /// A live access or refresh token.
+    pub(crate) async fn live_token(
+        &self,
+        hash: Hashed<Access>,
+    ) -> Result<Option<Live>, StoreError> {
+        let row = sqlx::query!(
+            r#"SELECT c.id AS "client!", c.client_id AS "client_id!", g.sub AS "sub!", g.session_id,
+                   coalesce(a.scopes, g.scopes) AS "scopes!", coalesce(a.audiences, g.audiences) AS "audiences!",
+                   extract(epoch FROM coalesce(a.issued_at, r.created_at))::bigint AS "issued_at!",
+                   extract(epoch FROM coalesce(a.expires_at, g.expires_at))::bigint AS "expires_at!",
+                   extract(epoch FROM g.auth_time)::bigint AS "auth_time!", a.jti AS "jti?"
+               FROM (SELECT $1::bytea AS hash) asked
+                   LEFT JOIN access_tokens a ON a.token_hash = asked.hash AND a.revoked_at IS NULL AND a.expires_at > now()
+                   LEFT JOIN refresh_tokens r ON r.token_hash = asked.hash AND r.rotated_at IS NULL
+                   JOIN live_grants g ON g.id = coalesce(a.grant_id, r.grant_id)
+                   JOIN clients c ON c.id = g.client"#,
+            hash.as_bytes()
+        )
+        .fetch_optional(&self.pool)
+        .await?;
+        let Some(row) = row else { return Ok(None) };
+        let client_id = ClientId::try_from(row.client_id)
+            .map_err(|_| StoreError::Inconsistent("clients.client_id"))?;
+        Ok(Some(Live {
+            client: ClientKey(row.client),
+            client_id,
+            sub: row.sub,
+            scopes: scopes(&row.scopes, "access_tokens.scopes")?,
+            audiences: row.audiences,
+            issued_at: Timestamp(row.issued_at),
+            expires_at: Timestamp(row.expires_at),
+            auth_time: Timestamp(row.auth_time),
+            session: row.session_id.map(SessionId),
+            token: row.jti.map(TokenId),
+        }))
+    }
+
+    /// The person behind a live access token, with what it may release.
+    pub(crate) async fn profile(
+        &self,
+        hash: Hashed<Access>,
+    ) -> Result<Option<(String, ScopeSet, Profile)>, StoreError> {
+        let row = sqlx::query!(
+            r#"SELECT g.sub AS "sub!", a.scopes, u.email, u.email_verified, u.name, u.given_name, u.family_name,
+                   u.picture, u.locale
+               FROM access_tokens a JOIN live_grants g ON g.id = a.grant_id JOIN users u ON u.id = g.user_id
+               WHERE a.token_hash = $1 AND a.revoked_at IS NULL AND a.expires_at > now()"#,
+            hash.as_bytes()
+        )
+        .fetch_optional(&self.pool)
+        .await?;
+        let Some(row) = row else { return Ok(None) };
+        let profile = Profile {
+            email: row.email,
+            email_verified: row.email_verified,
+            name: row.name,
+            given_name: row.given_name,
+            family_name: row.family_name,
+            picture: row.picture,
+            locale: row.locale,
+        };
+        Ok(Some((row.sub, scopes(&row.scopes, "access_tokens.scopes")?, profile)))
+    }
+
+    /// RFC 7009: an access token dies alone, a refresh token takes its family along.
+    pub(crate) async fn revoke(
+        &self,
+        hash: Hashed<Access>,
+        client: ClientKey,
+        client_id: &ClientId,
+        request_id: &str,
+    ) -> Result<Revoked, StoreError> {
+        let foreign = sqlx::query_scalar!(
+            r#"WITH found AS (
+                   SELECT a.jti, a.grant_id, g.client FROM access_tokens a JOIN grants g ON g.id = a.grant_id
+                   WHERE a.token_hash = $1
+                   UNION ALL
+                   SELECT NULL, r.grant_id, g.client FROM refresh_tokens r JOIN grants g ON g.id = r.grant_id
+                   WHERE r.token_hash = $1
+               ), access AS (
+                   UPDATE access_tokens SET revoked_at = now()
+                   WHERE jti IN (SELECT jti FROM found WHERE client = $2) AND revoked_at IS NULL
+                   RETURNING grant_id
+               ), family AS (
+                   UPDATE grants SET revoked_at = now(), revoke_reason = 'revoked'
+                   WHERE id IN (SELECT grant_id FROM found WHERE client = $2 AND jti IS NULL) AND revoked_at IS NULL
+                   RETURNING id
+               ), audited AS (
+                   INSERT INTO audit_events (plane, type, actor_type, actor, target_type, target, request_id)
+                   SELECT 'auth', $4, 'client', $3, kind, id::text, $5
+                   FROM (SELECT 'access_token' AS kind, grant_id AS id FROM access
+                         UNION ALL SELECT 'grant', id FROM family) effect
+               )
+               SELECT count(*) AS "count!" FROM found WHERE client <> $2"#,
+            hash.as_bytes(),
+            client.0,
+            client_id.as_str(),
+            Event::TokenRevoked.as_str(),
+            request_id,
+        )
+        .fetch_one(&self.pool)
+        .await?;
+        Ok(if foreign > 0 { Revoked::Foreign } else { Revoked::Done })
+    }
+}

@@ -1,0 +1,54 @@
+//! People and their passwords.
+
+use oauth::ids::UserId;
+use secrecy::SecretString;
+
+use super::{Store, StoreError};
+
+/// What a sign-in is checked against.
+pub(crate) struct Credential {
+    pub(crate) user: UserId,
+    pub(crate) active: bool,
+    /// An argon2 PHC string; `None`: the account never had a password.
+    pub(crate) password_hash: Option<SecretString>,
+}
+
+impl Store {
+    /// The account of a canonical e-mail address.
+    pub(crate) async fn credential(
+        &self,
+        email_key: &str,
+    ) -> Result<Option<Credential>, StoreError> {
+        let row = sqlx::query!(
+            r#"SELECT u.id, u.status = 'active' AS "active!", c.password_hash AS "password_hash?"
+               FROM users u LEFT JOIN credentials c ON c.user_id = u.id WHERE u.email_key = $1"#,
+            email_key
+        )
+        .fetch_optional(&self.pool)
+        .await?;
+        Ok(row.map(|row| Credential {
+            user: UserId(row.id),
+            active: row.active,
+            password_hash: row.password_hash.map(SecretString::from),
+        }))
+    }
+
+    /// Replaces a hash whose parameters are out of date by one of the same password, unless the password
+    /// was changed in between.
+    pub(crate) async fn rehash(
+        &self,
+        user: UserId,
+        old: &str,
+        new: &str,
+    ) -> Result<(), StoreError> {
+        sqlx::query!(
+            "UPDATE credentials SET password_hash = $3 WHERE user_id = $1 AND password_hash = $2",
+            user.0,
+            old,
+            new
+        )
+        .execute(&self.pool)
+        .await?;
+        Ok(())
+    }
+}
