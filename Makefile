@@ -1,0 +1,85 @@
+# What a person does with this repository. The work is in packaging/dev; `packaging/dev/places` says
+# which variables move an instance elsewhere (OPENTRUSTY_STATE, OPENTRUSTY_AUTH_PORT, …).
+DEV := packaging/dev
+
+.DEFAULT_GOAL := help
+.PHONY: help setup up down restart status logs dev dev-backend dev-frontend build clean \
+	test test-backend test-frontend test-coverage fmt lint sqlx fuzz bench \
+	db-shell db-migrate db-seed prod-build prod-up
+
+help: ## this list
+	@awk -F ':.*## ' '/^[a-z-]+:.*## /{ printf "  %-14s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
+
+setup: ## install what is missing on Debian, make the system users, fetch the crates
+	@$(DEV)/install-packages up test && $(DEV)/users && cargo fetch --locked
+
+up: ## build and start everything, say where to sign in
+	@$(DEV)/up
+
+down: ## stop everything; no process is left
+	@$(DEV)/down
+
+restart: ## stop and start everything
+	@$(DEV)/down && $(DEV)/up
+
+status: ## what is running
+	@$(DEV)/status
+
+logs: ## follow what the daemons write
+	@$(DEV)/logs --follow
+
+dev: dev-backend ## the quick build of everything, running, with its log (the console joins when it exists)
+
+dev-backend: ## the quick build of the daemons, running, with its log
+	@OPENTRUSTY_PROFILE=dev $(DEV)/up && $(DEV)/logs --follow
+
+dev-frontend: ## the console's development server: not before there is a console
+	@echo "there is no console yet; authd's own pages come with make dev-backend"
+
+build: ## the four programs, optimised
+	@$(DEV)/build release
+
+clean: ## stop everything and remove the instance (database, token, keys) and the build
+	@$(DEV)/clean && cargo clean --quiet
+
+test: ## every test
+	@$(DEV)/test
+
+test-backend: ## the tests of the crates, without those that drive whole programs
+	@$(DEV)/test --backend
+
+test-frontend: ## the console's tests: not before there is a console
+	@echo "there is no console yet; authd's own pages are tested by make test"
+
+test-coverage: ## line coverage of the crates' tests
+	@$(DEV)/coverage
+
+fmt: ## format the source
+	@cargo fmt --all
+
+lint: ## formatting, clippy, shell scripts, dependency rule, licences
+	@$(DEV)/lint
+
+sqlx: ## write the SQL macros' offline data anew
+	@$(DEV)/sqlx-prepare
+
+fuzz: ## a minute of fuzzing for each target
+	@$(DEV)/fuzz
+
+bench: ## measurements on an optimised build: not before the proof habits
+	@echo "the measurements come with fuzzing and the threat model; until then: make up, and drive it"
+
+db-shell: ## psql on the instance's database, as its owner
+	@$(DEV)/db-shell
+
+db-migrate: ## bring the instance's schema up to date
+	@$(DEV)/migrate
+
+db-seed: ## one tenant, user and client to try things with
+	@$(DEV)/seed
+
+prod-build: ## the packages: not before the appliance
+	@echo "Debian and RPM packages come with the appliance; until then: make build"
+
+prod-up: ## the production services: not before the appliance
+	@echo "systemd units come with the appliance's packages; until then: make up, on loopback only"
