@@ -1,2 +1,48 @@
-//! skeleton
-fn main() {}
+//! keyd's ritual. The order is load-bearing: secrets and sockets before the sandbox, the sandbox before the
+//! first thread, every thread before the self-test, the self-test before anybody is told that keyd is ready.
+
+use std::process::ExitCode;
+use std::sync::Arc;
+
+use host::exit::{Fatal, run};
+use host::{args, sandbox, systemd, telemetry};
+use keyd::answer::App;
+use keyd::config::Config;
+use keyd::hsm::{Hsm, HsmError};
+use keyd::serve::{self, Listeners};
+
+fn main() -> ExitCode {
+    run("keyd", start)
+}
+
+fn start() -> Result<(), Fatal> {
+    let args = args::parse("keyd", env!("CARGO_PKG_VERSION"));
+    let config = Config::load(args.config.as_deref())?;
+    if args.check {
+        return Ok(());
+    }
+    telemetry::init("keyd");
+    keyd::abort_on_panic();
+    sandbox::harden(config.memory_lock)?;
+    let uids = config.uids()?;
+    let pin = config.pin()?;
+    let root = config.derive_root()?;
+    let listeners = Listeners::new(&config)?;
+    let hsm = Hsm::open(&config.module, &config.token_label, pin).map_err(Fatal::start)?;
+    let entered = sandbox::enter(config.sandbox, &config.reach())?;
+    let app = Arc::new(App::new(Arc::clone(&hsm), config.policy, root));
+    serve::start(entered, &app, listeners, uids, config.workers)?;
+    match hsm.prove() {
+        Ok(()) => tracing::info!("ready"),
+        // Not a reason to stop: the token may come back.
+        Err(error @ (HsmError::Lost | HsmError::Locked)) => tracing::error!(%error, "started"),
+        Err(
+            error @ (HsmError::Missing
+            | HsmError::Unsound
+            | HsmError::Unsupported
+            | HsmError::Device),
+        ) => return Err(Fatal::start(error)),
+    }
+    systemd::ready();
+    hsm.supervise(systemd::alive)
+}
