@@ -82,11 +82,16 @@ async fn tend(app: &App, issuer: Uuid, noted: &mut HashSet<String>) -> Result<()
 pub(crate) async fn refresh(app: &App, issuer: Uuid) -> Result<Vec<String>, Failure> {
     let (kids, sealed): (Vec<_>, Vec<_>) =
         app.store.key_statements(issuer).await?.into_iter().unzip();
-    let planted = app.signer.load(sealed).await?.planted;
-    app.replace_keys(KeySet::new(&app.config.issuer, app.signer.public_keys().await?));
+    let loaded = app.signer.load(sealed).await?;
+    let keys = app.signer.public_keys().await?;
+    // A keyd that restarted between the two calls knows nothing: plan nothing on that.
+    if keys.len() < usize::try_from(loaded.accepted).unwrap_or(usize::MAX) {
+        return Err(Failure::Unavailable);
+    }
+    app.replace_keys(KeySet::new(&app.config.issuer, keys));
     let name =
         |position: u32| usize::try_from(position).ok().and_then(|index| kids.get(index)).cloned();
-    Ok(planted.into_iter().filter_map(name).collect())
+    Ok(loaded.planted.into_iter().filter_map(name).collect())
 }
 
 /// The keys of this issuer, in every class.

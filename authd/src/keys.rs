@@ -51,12 +51,16 @@ pub(crate) async fn refresh(app: &App) -> Result<(), Failure> {
     let _one_at_a_time = app.keys.refreshing.lock().await;
     let (kids, sealed): (Vec<_>, Vec<_>) =
         app.store.key_statements(app.issuer()).await?.into_iter().unzip();
-    let planted = app.signer.load(sealed).await?.planted;
-    for position in planted {
+    let loaded = app.signer.load(sealed).await?;
+    for position in loaded.planted {
         let kid = usize::try_from(position).ok().and_then(|index| kids.get(index));
         tracing::error!(?kid, "a signing key row was not written by keyd; it is ignored");
     }
     let keys = app.signer.public_keys().await?;
+    // A keyd that restarted between the two calls knows nothing: an emptier key set must not be published.
+    if keys.len() < usize::try_from(loaded.accepted).unwrap_or(usize::MAX) {
+        return Err(Failure::Unavailable);
+    }
     app.keys.replace(KeySet::new(app.issuer(), keys));
     Ok(())
 }

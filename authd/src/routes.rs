@@ -27,15 +27,17 @@ impl Handler for Routes {
 
 async fn route(app: &App, request: &Request) -> Result<Response, Failure> {
     let segments = request.segments().ok_or(Failure::NotFound)?;
-    let get = request.method == Method::GET || request.method == Method::HEAD;
+    let get = request.method == Method::GET;
+    // Only documents answer HEAD: nothing else may be touched by a method that is thought to do nothing (W102).
+    let read = get || request.method == Method::HEAD;
     let post = request.method == Method::POST;
     match segments.as_slice() {
-        ["healthz"] if get => Ok(web::response::empty(StatusCode::OK)),
-        ["readyz"] if get => Ok(metadata::ready(app).await),
-        [".well-known", "openid-configuration" | "oauth-authorization-server"] if get => {
+        ["healthz"] if read => Ok(web::response::empty(StatusCode::OK)),
+        ["readyz"] if read => Ok(metadata::ready(app).await),
+        [".well-known", "openid-configuration" | "oauth-authorization-server"] if read => {
             Ok(metadata::discovery(app))
         }
-        [".well-known", "jwks.json"] if get => metadata::jwks(app, request),
+        [".well-known", "jwks.json"] if read => metadata::jwks(app, request),
         ["oauth", "authorize"] if get || post => authorize::begin(app, request).await,
         ["oauth", "authorize", handle] if get => authorize::resume(app, request, handle).await,
         ["oauth", "token"] if post => token::post(app, request).await,
@@ -51,8 +53,8 @@ async fn route(app: &App, request: &Request) -> Result<Response, Failure> {
         ["logout"] if post => logout::post(app, request).await,
         ["enroll"] if get => enroll::show(app, request).await,
         ["enroll"] if post => enroll::post(app, request).await,
-        ["static", "style.css"] if get => Ok(metadata::style()),
-        ["static", "form-post.js"] if get => Ok(metadata::form_post_script()),
+        ["static", "style.css"] if read => Ok(metadata::style()),
+        ["static", "form-post.js"] if read => Ok(metadata::form_post_script()),
         other if request.method == Method::OPTIONS && is_cross_origin(other) => {
             Ok(web::response::empty(StatusCode::NO_CONTENT))
         }

@@ -100,7 +100,8 @@ pub(crate) async fn record(
         KeyState::Retired => "retired",
     };
     sqlx::query!(
-        r#"INSERT INTO signing_keys (kid, issuer_id, class, algorithm, state, statement) VALUES ($1, $2, $3, $4, $5, $6)
+        r#"INSERT INTO signing_keys (kid, issuer_id, class, algorithm, state, statement, activated_at)
+           VALUES ($1, $2, $3, $4, $5, $6, CASE WHEN $5 = 'active' THEN now() END)
            ON CONFLICT (kid) DO UPDATE SET state = excluded.state, statement = excluded.statement,
                activated_at = CASE WHEN excluded.state = 'active' THEN now() ELSE signing_keys.activated_at END,
                retired_at = CASE WHEN excluded.state = 'retired' THEN now() ELSE signing_keys.retired_at END"#,
