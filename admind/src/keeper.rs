@@ -9,12 +9,12 @@ use signer::{Changed, KeySet, SignerError};
 use sqlx::PgTransaction;
 use store::audit::Event;
 use uuid::Uuid;
-use wire::{Algorithm, Class, KeyView, Kid, Refused};
+use wire::{Algorithm, Class, KeyState, KeyView, Kid, Refused};
 
 use crate::app::App;
 use crate::failure::Failure;
 use crate::schedule::{self, Step};
-use crate::store::{KeyChange, destroyed, record};
+use crate::store::{KeyChange, KeyRow, StoreError, destroyed, record, word};
 
 /// How often keys are looked at, once everything needed is there; more often until then.
 const KEYS: Duration = Duration::from_secs(10);
@@ -55,51 +55,80 @@ pub(crate) async fn keep_house(app: Arc<App>) {
     }
 }
 
+/// What keyd believes after it was told what PostgreSQL holds.
+pub(crate) struct Known {
+    /// The keys of this issuer, in every class.
+    pub(crate) keys: Vec<KeyView>,
+    rows: Vec<KeyRow>,
+    planted: Vec<String>,
+}
+
 /// Tells keyd what PostgreSQL holds, takes back what it believes, and takes the steps that are due.
 async fn tend(app: &App, issuer: Uuid, noted: &mut HashSet<String>) -> Result<(), Failure> {
-    for kid in refresh(app, issuer).await? {
+    let known = refresh(app, issuer).await?;
+    for kid in &known.planted {
         tracing::error!(kid, "a signing key row was not written by keyd; it is ignored");
         if noted.insert(kid.clone()) {
-            app.store.planted(&kid).await?;
+            app.store.planted(kid).await?;
         }
     }
-    let steps = schedule::plan(&own_keys(app).await?, host::clock::now_s(), app.config.rotation);
-    if steps.is_empty() {
+    let due =
+        |known: &Known| schedule::plan(&known.keys, host::clock::now_s(), app.config.rotation);
+    if due(&known).is_empty() && behind(&known).is_empty() {
         return Ok(());
     }
     let Some(mut lock) = app.store.key_lock().await? else { return Ok(()) };
     // Another node may have acted between the plan and the lock: plan again from what is there now.
-    refresh(app, issuer).await?;
-    for step in schedule::plan(&own_keys(app).await?, host::clock::now_s(), app.config.rotation) {
+    let known = refresh(app, issuer).await?;
+    for (kid, state) in behind(&known) {
+        catch_up(app, &mut lock, issuer, (kid, state)).await?;
+    }
+    for step in due(&known) {
         perform(app, &mut lock, issuer, step).await?;
     }
-    lock.commit().await.map_err(crate::store::StoreError::from)?;
+    lock.commit().await.map_err(StoreError::from)?;
     refresh(app, issuer).await?;
     Ok(())
 }
 
-/// The ids of rows that keyd did not recognise.
-pub(crate) async fn refresh(app: &App, issuer: Uuid) -> Result<Vec<String>, Failure> {
-    let (kids, sealed): (Vec<_>, Vec<_>) =
-        app.store.key_statements(issuer).await?.into_iter().unzip();
-    let loaded = app.signer.load(sealed).await?;
-    let keys = app.signer.public_keys().await?;
+pub(crate) async fn refresh(app: &App, issuer: Uuid) -> Result<Known, Failure> {
+    let rows = app.store.key_rows(issuer).await?;
+    let loaded = app.signer.load(rows.iter().map(|row| row.sealed.clone()).collect()).await?;
+    let mut keys = app.signer.public_keys().await?;
     // A keyd that restarted between the two calls knows nothing: plan nothing on that.
     if keys.len() < usize::try_from(loaded.accepted).unwrap_or(usize::MAX) {
         return Err(Failure::Unavailable);
     }
-    app.replace_keys(KeySet::new(&app.config.issuer, keys));
-    let name =
-        |position: u32| usize::try_from(position).ok().and_then(|index| kids.get(index)).cloned();
-    Ok(loaded.planted.into_iter().filter_map(name).collect())
-}
-
-/// The keys of this issuer, in every class.
-pub(crate) async fn own_keys(app: &App) -> Result<Vec<KeyView>, Failure> {
-    let mut keys = app.signer.public_keys().await?;
+    app.replace_keys(KeySet::new(&app.config.issuer, keys.clone()));
     keys.retain(|key| key.issuer == app.config.issuer);
     keys.sort_by_key(|key| (key.staged_at, key.kid));
-    Ok(keys)
+    let row = |position: u32| usize::try_from(position).ok().and_then(|index| rows.get(index));
+    let planted = loaded.planted.into_iter().filter_map(row).map(|row| row.kid.clone()).collect();
+    Ok(Known { keys, planted, rows })
+}
+
+/// Keys that keyd has moved on and PostgreSQL has not heard of: a crash fell between the two.
+fn behind(known: &Known) -> Vec<(Kid, KeyState)> {
+    let is_behind = |key: &&KeyView| {
+        let kid = key.kid.to_string();
+        known.rows.iter().any(|row| row.kid == kid && row.state != word(key.state))
+    };
+    known.keys.iter().filter(is_behind).map(|key| (key.kid, key.state)).collect()
+}
+
+/// keyd repeats its last statement about a key: asking again for what was done changes nothing there.
+async fn catch_up(
+    app: &App,
+    lock: &mut PgTransaction<'_>,
+    issuer: Uuid,
+    (kid, state): (Kid, KeyState),
+) -> Result<(), Failure> {
+    let (changed, event) = match state {
+        KeyState::Staged => return Ok(()),
+        KeyState::Active => (app.signer.activate(kid, false).await?, Event::KeyActivated),
+        KeyState::Retired => (app.signer.retire(kid).await?, Event::KeyRetired),
+    };
+    save(lock, issuer, None, &changed, event).await
 }
 
 async fn perform(

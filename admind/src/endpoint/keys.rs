@@ -63,7 +63,8 @@ struct Wanted {
 
 pub(crate) async fn list(app: &App, request: &Request) -> Result<Response, Failure> {
     allowed(app, request, Permission::ManageKeys).await?;
-    let keys = keeper::own_keys(app).await?.into_iter().map(Key::from).collect();
+    let issuer = app.issuer_row().ok_or(Failure::Unavailable)?;
+    let keys = keeper::refresh(app, issuer).await?.keys.into_iter().map(Key::from).collect();
     Ok(json(StatusCode::OK, &Keys { issuer: app.config.issuer.clone(), keys }))
 }
 
@@ -78,11 +79,11 @@ pub(crate) async fn stage(app: &App, request: &Request) -> Result<Response, Fail
     if class != Class::Token && algorithm != Algorithm::Es256 {
         return Err(Failure::Invalid("keys of this class are ES256"));
     }
-    let (issuer, mut lock) = lock(app).await?;
+    let (issuer, mut lock, keys) = lock(app).await?;
     let same = |key: &KeyView| {
         key.class == class && key.algorithm == algorithm && key.state == KeyState::Staged
     };
-    if keeper::own_keys(app).await?.iter().any(same) {
+    if keys.iter().any(same) {
         return Err(Failure::Conflict("a key of this kind is staged already"));
     }
     let changed = keeper::stage(app, &mut lock, issuer, Some(actor), (class, algorithm)).await?;
@@ -93,8 +94,8 @@ pub(crate) async fn stage(app: &App, request: &Request) -> Result<Response, Fail
 /// The key signs from now on; the one that it succeeds ends with the same act.
 pub(crate) async fn activate(app: &App, request: &Request, kid: &str) -> Result<Response, Failure> {
     let actor = fresh(allowed(app, request, Permission::ManageKeys).await?)?.user;
-    let (issuer, mut lock) = lock(app).await?;
-    let (key, keys) = find(app, kid).await?;
+    let (issuer, mut lock, keys) = lock(app).await?;
+    let key = find(&keys, kid)?;
     if key.state != KeyState::Staged {
         return Err(Failure::Conflict("only a staged key can be activated"));
     }
@@ -107,16 +108,15 @@ pub(crate) async fn activate(app: &App, request: &Request, kid: &str) -> Result<
         })
         .map(|former| former.kid);
     keeper::succeed(app, &mut lock, issuer, Some(actor), (key.kid, former)).await?;
-    commit(app, lock, issuer).await?;
-    let (key, _) = find(app, kid).await?;
-    Ok(json(StatusCode::OK, &Key::from(key)))
+    let keys = commit(app, lock, issuer).await?;
+    Ok(json(StatusCode::OK, &Key::from(find(&keys, kid)?)))
 }
 
 /// The key signs no more. The last one that signs for its kind stays: without it nobody could sign in.
 pub(crate) async fn retire(app: &App, request: &Request, kid: &str) -> Result<Response, Failure> {
     let actor = fresh(allowed(app, request, Permission::ManageKeys).await?)?.user;
-    let (issuer, mut lock) = lock(app).await?;
-    let (key, keys) = find(app, kid).await?;
+    let (issuer, mut lock, keys) = lock(app).await?;
+    let key = find(&keys, kid)?;
     let another = keys.iter().any(|other| {
         other.kid != key.kid
             && other.class == key.class
@@ -151,27 +151,24 @@ async fn save_retired(
     Ok(record(lock, issuer, Some(actor), &change).await?)
 }
 
-/// The right to change keys, with keyd told first what PostgreSQL holds.
-async fn lock(app: &App) -> Result<(Uuid, PgTransaction<'_>), Failure> {
+/// The right to change keys, with keyd told first what PostgreSQL holds, and what it believes of that.
+async fn lock(app: &App) -> Result<(Uuid, PgTransaction<'_>, Vec<KeyView>), Failure> {
     let issuer = app.issuer_row().ok_or(Failure::Unavailable)?;
     let lock = app
         .store
         .key_lock()
         .await?
         .ok_or(Failure::Conflict("keys are being changed; try again"))?;
-    keeper::refresh(app, issuer).await?;
-    Ok((issuer, lock))
+    let keys = keeper::refresh(app, issuer).await?.keys;
+    Ok((issuer, lock, keys))
 }
 
-async fn commit(app: &App, lock: PgTransaction<'_>, issuer: Uuid) -> Result<(), Failure> {
+async fn commit(app: &App, lock: PgTransaction<'_>, issuer: Uuid) -> Result<Vec<KeyView>, Failure> {
     lock.commit().await.map_err(StoreError::from)?;
-    keeper::refresh(app, issuer).await?;
-    Ok(())
+    Ok(keeper::refresh(app, issuer).await?.keys)
 }
 
-async fn find(app: &App, kid: &str) -> Result<(KeyView, Vec<KeyView>), Failure> {
+fn find(keys: &[KeyView], kid: &str) -> Result<KeyView, Failure> {
     let kid: Kid = kid.parse().map_err(|_| Failure::NotFound)?;
-    let keys = keeper::own_keys(app).await?;
-    let key = keys.iter().find(|key| key.kid == kid).cloned().ok_or(Failure::NotFound)?;
-    Ok((key, keys))
+    keys.iter().find(|key| key.kid == kid).cloned().ok_or(Failure::NotFound)
 }

@@ -15,6 +15,13 @@ pub(crate) struct KeyChange<'a> {
     pub(crate) event: Event,
 }
 
+/// What the table holds about a key.
+pub(crate) struct KeyRow {
+    pub(crate) kid: String,
+    pub(crate) state: String,
+    pub(crate) sealed: Sealed,
+}
+
 /// Held while keys are changed, so that one node at a time does it.
 const KEY_LOCK: i64 = 0x6f74_6b65_7973;
 
@@ -56,13 +63,11 @@ impl Store {
         Ok((locked == Some(true)).then_some(transaction))
     }
 
-    /// Statements of all keys that are not destroyed, with their ids.
-    pub(crate) async fn key_statements(
-        &self,
-        issuer: Uuid,
-    ) -> Result<Vec<(String, Sealed)>, StoreError> {
+    /// The rows of all keys that are not destroyed. A statement too short to hold a MAC goes along as it is:
+    /// keyd will refuse it, and say so.
+    pub(crate) async fn key_rows(&self, issuer: Uuid) -> Result<Vec<KeyRow>, StoreError> {
         let rows = sqlx::query!(
-            r#"SELECT kid, statement FROM signing_keys WHERE issuer_id = $1 AND state <> 'destroyed'
+            r#"SELECT kid, state, statement FROM signing_keys WHERE issuer_id = $1 AND state <> 'destroyed'
                ORDER BY created_at, kid LIMIT 64"#,
             issuer
         )
@@ -71,7 +76,8 @@ impl Store {
         let sealed = |bytes: Vec<u8>| {
             Sealed::from_bytes(&bytes).unwrap_or(Sealed { body: Vec::new(), mac: [0; 32] })
         };
-        Ok(rows.into_iter().map(|row| (row.kid, sealed(row.statement))).collect())
+        let row = |(kid, state, statement)| KeyRow { kid, state, sealed: sealed(statement) };
+        Ok(rows.into_iter().map(|found| row((found.kid, found.state, found.statement))).collect())
     }
 
     /// A row that keyd did not write: noted once.
@@ -87,6 +93,15 @@ impl Store {
     }
 }
 
+/// The word in the `state` column.
+pub(crate) const fn word(state: KeyState) -> &'static str {
+    match state {
+        KeyState::Staged => "staged",
+        KeyState::Active => "active",
+        KeyState::Retired => "retired",
+    }
+}
+
 /// Stores a new statement with its audit row, inside the transaction that holds the lock.
 pub(crate) async fn record(
     transaction: &mut PgTransaction<'_>,
@@ -94,11 +109,7 @@ pub(crate) async fn record(
     actor: Option<UserId>,
     change: &KeyChange<'_>,
 ) -> Result<(), StoreError> {
-    let state = match change.view.state {
-        KeyState::Staged => "staged",
-        KeyState::Active => "active",
-        KeyState::Retired => "retired",
-    };
+    let state = word(change.view.state);
     sqlx::query!(
         r#"INSERT INTO signing_keys (kid, issuer_id, class, algorithm, state, statement, activated_at)
            VALUES ($1, $2, $3, $4, $5, $6, CASE WHEN $5 = 'active' THEN now() END)
