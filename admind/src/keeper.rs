@@ -104,7 +104,7 @@ pub(crate) async fn refresh(app: &App, issuer: Uuid) -> Result<Known, Failure> {
     keys.sort_by_key(|key| (key.staged_at, key.kid));
     let row = |position: u32| usize::try_from(position).ok().and_then(|index| rows.get(index));
     let planted = loaded.planted.into_iter().filter_map(row).map(|row| row.kid.clone()).collect();
-    Ok(Known { keys, planted, rows })
+    Ok(Known { keys, rows, planted })
 }
 
 /// Keys that keyd has moved on and PostgreSQL has not heard of: a crash fell between the two.
