@@ -1,0 +1,196 @@
+//! The command line.
+
+use std::path::PathBuf;
+
+use clap::{Parser, Subcommand, ValueEnum};
+
+use crate::issuer::Issuer;
+
+/// OpenTrusty: an OAuth 2.0 and OpenID Connect authorization server.
+#[derive(Parser)]
+#[command(version, arg_required_else_help = true, after_help = AFTER)]
+pub(crate) struct Args {
+    #[command(subcommand)]
+    pub(crate) command: Command,
+}
+
+const AFTER: &str =
+    "Settings come from the environment: OPENTRUSTY_ISSUER, OPENTRUSTY_API, OPENTRUSTY_CA, and \
+OPENTRUSTY_PG_SOCKET_DIR, OPENTRUSTY_PG_DATABASE, OPENTRUSTY_PG_OWNER or OPENTRUSTY_DATABASE_URL. \
+A development instance writes them to .state/env.
+
+Exit codes: 0 done, 1 not done, 64 wrong command line, 78 wrong setting.";
+
+#[derive(Subcommand)]
+pub(crate) enum Command {
+    /// Bring the database's schema up to date
+    Migrate,
+    /// Write declared tenants, users and clients, for development and tests
+    Seed(Seed),
+    /// Fix the issuer and make the first platform administrator, once
+    Bootstrap(Bootstrap),
+    /// Run the daemons
+    Serve(Serve),
+    /// The former name of `serve all`
+    #[command(hide = true)]
+    Server(Server),
+    /// Sign in, for the commands that ask the management API
+    Login(Login),
+    /// Show who is signed in and what they may do
+    Me(Caller),
+    /// Show and change the signing keys
+    Keys(Keys),
+    /// Look at settings
+    Config(Config),
+}
+
+/// Writes what a file declares; running it again changes nothing. It adds and updates, and takes nothing
+/// away: a membership or role that the file no longer lists stays. Refuses an issuer that is not on this
+/// machine.
+#[derive(clap::Args)]
+pub(crate) struct Seed {
+    /// A JSON file, or - for standard input
+    pub(crate) file: PathBuf,
+}
+
+/// `serve auth` and `serve admin` become that daemon; `serve all` runs all three as separate processes,
+/// for development on this machine.
+#[derive(clap::Args)]
+pub(crate) struct Serve {
+    /// Which plane; without it, `OPENTRUSTY_MODE` says
+    pub(crate) mode: Option<Mode>,
+    /// `serve all`: the folder of the instance, with its dev.toml
+    #[arg(long, value_name = "DIR")]
+    pub(crate) state: Option<PathBuf>,
+    /// `serve auth`, `serve admin`: the daemon's settings file
+    #[arg(long, value_name = "FILE", conflicts_with = "state")]
+    pub(crate) config: Option<PathBuf>,
+}
+
+#[derive(clap::Args)]
+pub(crate) struct Server {
+    /// The folder of the instance, with its dev.toml
+    #[arg(long, value_name = "DIR")]
+    pub(crate) state: PathBuf,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Mode {
+    /// The public identity provider
+    Auth,
+    /// The management API
+    Admin,
+    /// Both and the signing service
+    All,
+}
+
+/// Makes the platform administrator with a one-time link to set a password, and the clients of the console
+/// and of this command. A second run changes nothing and exits with 1.
+#[derive(clap::Args)]
+pub(crate) struct Bootstrap {
+    /// Whose account; without it, `OPENTRUSTY_BOOTSTRAP_ADMIN_EMAIL` says
+    #[arg(long)]
+    pub(crate) email: Option<String>,
+    /// The issuer for good; without it, `OPENTRUSTY_ISSUER` says
+    #[arg(long, value_name = "URL")]
+    pub(crate) issuer: Option<Issuer>,
+    /// Where the console is served [default: `https://localhost:8082`]
+    #[arg(long, value_name = "URL")]
+    pub(crate) console_origin: Option<String>,
+}
+
+/// Signs in through a browser on this machine and keeps the access token, readable by you alone.
+#[derive(clap::Args)]
+pub(crate) struct Login {
+    /// Where to sign in; without it, `OPENTRUSTY_ISSUER` says
+    #[arg(long, value_name = "URL")]
+    pub(crate) issuer: Option<Issuer>,
+    #[command(flatten)]
+    pub(crate) caller: Caller,
+    /// Print the access token and nothing else, instead of keeping it
+    #[arg(long)]
+    pub(crate) print: bool,
+    /// Ask for the password even if the browser is signed in; changing keys needs a recent sign-in
+    #[arg(long)]
+    pub(crate) fresh: bool,
+    /// Open the address with xdg-open
+    #[arg(long)]
+    pub(crate) open: bool,
+}
+
+#[derive(clap::Args)]
+pub(crate) struct Caller {
+    /// Certificates to trust besides the public ones; without it, `OPENTRUSTY_CA` says
+    #[arg(long, value_name = "FILE")]
+    pub(crate) ca: Option<PathBuf>,
+}
+
+#[derive(clap::Args)]
+pub(crate) struct Keys {
+    #[command(flatten)]
+    pub(crate) caller: Caller,
+    /// Without one: list
+    #[command(subcommand)]
+    pub(crate) act: Option<KeyAct>,
+}
+
+#[derive(Subcommand)]
+pub(crate) enum KeyAct {
+    /// Show all keys
+    List,
+    /// Make a key in the token; it is published and does not sign yet
+    Stage {
+        /// ES256, RS256, …
+        #[arg(long, default_value = "ES256")]
+        algorithm: String,
+        /// What it signs: token, admin or audit
+        #[arg(long, default_value = "token")]
+        class: String,
+    },
+    /// Let a staged key sign, instead of the one that does
+    Activate { kid: String },
+    /// End a key's signing; it stays published as long as something it signed may be alive
+    Retire { kid: String },
+}
+
+#[derive(clap::Args)]
+pub(crate) struct Config {
+    #[command(subcommand)]
+    pub(crate) act: ConfigAct,
+}
+
+#[derive(Subcommand)]
+pub(crate) enum ConfigAct {
+    /// Ask a daemon whether it would start with its settings; without --daemon, check this command's own
+    Check(ConfigCheck),
+}
+
+#[derive(clap::Args)]
+pub(crate) struct ConfigCheck {
+    #[arg(long)]
+    pub(crate) daemon: Option<Plane>,
+    /// The daemon's settings file
+    #[arg(long, value_name = "FILE", requires = "daemon")]
+    pub(crate) config: Option<PathBuf>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Plane {
+    /// The public identity provider
+    Auth,
+    /// The management API
+    Admin,
+    /// The signing service
+    Keyd,
+}
+
+impl Plane {
+    /// The daemon's program.
+    pub(crate) const fn program(self) -> &'static str {
+        match self {
+            Self::Auth => "authd",
+            Self::Admin => "admind",
+            Self::Keyd => "keyd",
+        }
+    }
+}

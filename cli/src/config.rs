@@ -1,0 +1,54 @@
+//! `opentrusty config check`: would a daemon start with these settings? The daemon itself says so, because
+//! nobody else knows its settings.
+
+use std::process::{Command, Stdio};
+
+use host::config::ConfigError;
+
+use crate::args::ConfigCheck;
+use crate::failure::Failure;
+use crate::output::say;
+use crate::serve;
+use crate::settings::Place;
+
+/// `EX_CONFIG`: the daemon refuses its settings.
+const CONFIG: i32 = 78;
+
+pub(crate) fn check(place: &Place, args: &ConfigCheck) -> Result<(), Failure> {
+    let Some(daemon) = args.daemon else { return own(place) };
+    let program = serve::program(daemon.program())?;
+    let mut command = Command::new(&program);
+    if let Some(config) = &args.config {
+        command.arg("--config").arg(config);
+    }
+    // Its one line on standard error goes where ours would.
+    let status = command.arg("--check").stdin(Stdio::null()).status();
+    let status = status.map_err(Failure::io(format!("{} cannot be started", program.display())))?;
+    let name = daemon.program();
+    match status.code() {
+        Some(0) => say(format!("{name}: its settings are good")),
+        Some(CONFIG) => {
+            let fix = "see the line above";
+            Err(ConfigError::new(name, "refuses its settings", fix).into())
+        }
+        Some(_) | None => {
+            Err(Failure::refused(format!("{name} ended with {status} instead of an answer")))
+        }
+    }
+}
+
+/// What this command itself needs for all of its subcommands.
+fn own(place: &Place) -> Result<(), Failure> {
+    let issuer = place.issuer()?;
+    let api = place.api()?;
+    place.database_url()?;
+    let ca = place.ca(None)?;
+    crate::http::Client::new(ca.as_deref())?;
+    say(format!("issuer    {issuer}"))?;
+    say(format!("api       {api}"))?;
+    say(format!("database  from {}", place.database_source()?))?;
+    if let Some(ca) = ca {
+        say(format!("ca        {}", ca.display()))?;
+    }
+    say("opentrusty: its settings are good")
+}
