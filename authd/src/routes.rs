@@ -45,6 +45,7 @@ async fn route(app: &App, request: &Request) -> Result<Response, Failure> {
         ["oauth", "introspect"] if post => introspect::post(app, request).await,
         ["oauth", "revoke"] if post => revoke::post(app, request).await,
         ["oauth", "logout"] if get || post => logout::begin(app, request).await,
+        [] if get => Ok(web::response::redirect_303("/login")),
         ["login"] if get => login::show(app, request).await,
         ["login"] if post => login::post(app, request).await,
         ["consent"] if get => consent::show(app, request).await,
@@ -70,7 +71,7 @@ fn allowed(segments: &[&str]) -> Option<&'static str> {
         | ["static", "style.css" | "form-post.js"] => Some("GET, HEAD"),
         ["oauth", "authorize" | "userinfo" | "logout"]
         | ["login" | "consent" | "logout" | "enroll"] => Some("GET, POST"),
-        ["oauth", "authorize", _] => Some("GET"),
+        [] | ["oauth", "authorize", _] => Some("GET"),
         ["oauth", "token" | "introspect" | "revoke"] => Some("POST"),
         _ => None,
     }
