@@ -1,6 +1,7 @@
 //! The command line.
 
 use std::path::PathBuf;
+use std::process::ExitCode;
 
 use clap::{Parser, Subcommand, ValueEnum};
 
@@ -20,6 +21,18 @@ OPENTRUSTY_PG_SOCKET_DIR, OPENTRUSTY_PG_DATABASE, OPENTRUSTY_PG_OWNER or OPENTRU
 A development instance writes them to .state/env.
 
 Exit codes: 0 done, 1 not done, 64 wrong command line, 78 wrong setting.";
+
+/// `EX_USAGE` of sysexits.h.
+const USAGE: u8 = 64;
+
+/// Reads the command line of this process. What it cannot be run with is said here, help included.
+pub(crate) fn read() -> Result<Args, ExitCode> {
+    Args::try_parse().map_err(|error| {
+        // Nobody is left to hear it if the output is closed.
+        let _ = error.print();
+        if error.use_stderr() { ExitCode::from(USAGE) } else { ExitCode::SUCCESS }
+    })
+}
 
 #[derive(Subcommand)]
 pub(crate) enum Command {
@@ -59,7 +72,7 @@ pub(crate) struct Seed {
 pub(crate) struct Serve {
     /// Which plane; without it, `OPENTRUSTY_MODE` says
     pub(crate) mode: Option<Mode>,
-    /// `serve all`: the folder of the instance, with its dev.toml
+    /// `serve all`: the folder of the instance, with its dev.toml; without it, `OPENTRUSTY_STATE` says
     #[arg(long, value_name = "DIR")]
     pub(crate) state: Option<PathBuf>,
     /// `serve auth`, `serve admin`: the daemon's settings file
@@ -69,9 +82,9 @@ pub(crate) struct Serve {
 
 #[derive(clap::Args)]
 pub(crate) struct Server {
-    /// The folder of the instance, with its dev.toml
+    /// The folder of the instance, with its dev.toml; without it, `OPENTRUSTY_STATE` says
     #[arg(long, value_name = "DIR")]
-    pub(crate) state: PathBuf,
+    pub(crate) state: Option<PathBuf>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
@@ -191,6 +204,32 @@ impl Plane {
             Self::Auth => "authd",
             Self::Admin => "admind",
             Self::Keyd => "keyd",
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory as _;
+
+    use super::*;
+
+    #[test]
+    fn the_definition_of_the_command_line_holds_together() {
+        Args::command().debug_assert();
+    }
+
+    #[test]
+    fn what_make_up_runs_is_understood() {
+        let args = Args::try_parse_from(["opentrusty", "serve", "all", "--state", "/s"]).unwrap();
+        let Command::Serve(serve) = args.command else { panic!("serve") };
+        assert_eq!((serve.mode, serve.state), (Some(Mode::All), Some("/s".into())));
+        for words in [
+            &["opentrusty", "seed"][..],
+            &["opentrusty", "serve", "both"],
+            &["opentrusty", "keys", "activate"],
+        ] {
+            assert!(Args::try_parse_from(words).is_err(), "{words:?}");
         }
     }
 }

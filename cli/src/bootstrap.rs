@@ -6,7 +6,7 @@ use oauth::client::{Draft, Metadata};
 use oauth::ids::ClientId;
 use oauth::secret::Enrolment;
 use serde_json::json;
-use sqlx::PgConnection;
+use sqlx::{PgConnection, PgPool};
 use store::audit::Event;
 use uuid::Uuid;
 
@@ -38,14 +38,24 @@ pub(crate) fn run(place: &Place, args: &Bootstrap) -> Result<(), Failure> {
     let wanted = Wanted::of(place, args)?;
     database::with(place, async |pool| {
         database::check_schema(&pool).await?;
-        let mut transaction = pool.begin().await?;
-        database::exclusively(&mut transaction).await?;
-        let done = write(&mut transaction, &wanted).await?;
-        // Before the commit: a link that could not be shown is a link that must not count as given.
-        done.show(&wanted)?;
-        transaction.commit().await?;
+        make(&pool, &wanted, |done| done.show(&wanted)).await?;
         say("bootstrapped")
     })
+}
+
+/// All of it or, if anything cannot be or the gate is shut, nothing.
+async fn make(
+    pool: &PgPool,
+    wanted: &Wanted,
+    show: impl FnOnce(&Done) -> Result<(), Failure>,
+) -> Result<(), Failure> {
+    let mut transaction = pool.begin().await?;
+    database::exclusively(&mut transaction).await?;
+    let done = write(&mut transaction, wanted).await?;
+    // Before the commit: a link that could not be shown is a link that must not count as given.
+    show(&done)?;
+    transaction.commit().await?;
+    Ok(())
 }
 
 impl Wanted {
@@ -200,38 +210,4 @@ async fn enrol(transaction: &mut PgConnection, user: Uuid) -> Result<Plain<Enrol
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn the_clients_of_the_platform_are_public_first_party_and_for_the_management_api_alone() {
-        let clients =
-            platform_clients("https://console.example.com", "https://api.example.com").unwrap();
-        for (id, metadata) in &clients {
-            assert!(
-                metadata.is_public() && metadata.require_pkce && metadata.skip_authorization,
-                "{id}"
-            );
-            assert_eq!(metadata.audiences, ["https://api.example.com"], "{id}");
-            assert!(metadata.scope.contains("opentrusty:admin"), "{id}");
-            assert!(metadata.check_owner(None).is_ok(), "{id}");
-        }
-        let [(_, console), (_, command)] = &clients;
-        assert!(console.redirect_uris[0].matches("https://console.example.com/callback"));
-        assert_eq!(
-            console.post_logout_redirect_uris[0].to_string(),
-            "https://console.example.com/"
-        );
-        assert!(command.redirect_uris[0].matches("http://127.0.0.1:49152/callback"));
-        assert!(!command.redirect_uris[0].matches("http://localhost:49152/callback"));
-    }
-
-    #[test]
-    fn an_origin_that_no_browser_would_return_to_is_refused() {
-        for origin in ["", "console.example.com", "http://console.example.com", "https://a b"] {
-            let problem =
-                platform_clients(origin, "https://api.example.com").unwrap_err().to_string();
-            assert!(problem.starts_with("opentrusty-console: redirect_uris"), "{problem}");
-        }
-    }
-}
+mod tests;

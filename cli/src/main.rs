@@ -27,22 +27,14 @@ mod token;
 
 use std::process::ExitCode;
 
-use clap::Parser as _;
-
-use crate::args::{Args, Command, Config, ConfigAct};
-use crate::failure::Failure;
-use crate::settings::Place;
-
-/// `EX_USAGE` of sysexits.h.
-const USAGE: u8 = 64;
+use args::{Command, Config, ConfigAct};
+use failure::Failure;
+use settings::Place;
 
 fn main() -> ExitCode {
-    let args = match Args::try_parse() {
+    let args = match args::read() {
         Ok(args) => args,
-        Err(error) => {
-            let _ = error.print(); // nobody is left to hear it if the output is closed
-            return if error.use_stderr() { ExitCode::from(USAGE) } else { ExitCode::SUCCESS };
-        }
+        Err(code) => return code,
     };
     host::exit::run("opentrusty", || Ok(run(args.command)?))
 }

@@ -14,13 +14,14 @@ use std::io::Read;
 use std::path::Path;
 
 use serde_json::json;
-use sqlx::PgConnection;
+use sqlx::{PgConnection, PgPool};
 use store::audit::Event;
 
 use crate::audit;
 use crate::clients::{self, Registration};
 use crate::database;
 use crate::failure::Failure;
+use crate::issuer::Issuer;
 use crate::output::say;
 use crate::settings::Place;
 use plan::Plan;
@@ -36,19 +37,25 @@ pub(crate) fn run(place: &Place, args: &crate::args::Seed) -> Result<(), Failure
     let plan = Plan::of(file::parse(&read(&args.file)?)?, &place.api()?)?;
     database::with(place, async |pool| {
         database::check_schema(&pool).await?;
-        let mut transaction = pool.begin().await?;
-        database::exclusively(&mut transaction).await?;
-        issuer.fix(&mut transaction).await?;
-        let tally = write(&mut transaction, &plan).await?;
-        if tally.changed() {
-            audit::write(&mut transaction, Event::Seeded, None, &json!(tally)).await?;
-        }
-        transaction.commit().await?;
+        let tally = apply(&pool, &issuer, &plan).await?;
         for line in tally.lines() {
             say(line)?;
         }
         say(if tally.changed() { "seeded" } else { "nothing changed: all of it was there" })
     })
+}
+
+/// All of the plan or, if any of it cannot be, nothing.
+async fn apply(pool: &PgPool, issuer: &Issuer, plan: &Plan) -> Result<Tally, Failure> {
+    let mut transaction = pool.begin().await?;
+    database::exclusively(&mut transaction).await?;
+    issuer.fix(&mut transaction).await?;
+    let tally = write(&mut transaction, plan).await?;
+    if tally.changed() {
+        audit::write(&mut transaction, Event::Seeded, None, &json!(tally)).await?;
+    }
+    transaction.commit().await?;
+    Ok(tally)
 }
 
 async fn write(transaction: &mut PgConnection, plan: &Plan) -> Result<Tally, Failure> {
@@ -98,3 +105,7 @@ fn bounded(source: impl Read, what: &str) -> Result<Vec<u8>, Failure> {
     }
     Ok(bytes)
 }
+
+#[cfg(test)]
+#[path = "seed/database_tests.rs"]
+mod tests;

@@ -15,30 +15,37 @@ use crate::args::{Mode, Serve, Server};
 use crate::failure::Failure;
 use crate::output::warn;
 use crate::settings::Place;
-pub(crate) use instance::Instance;
+use instance::Instance;
 
 /// Where packages put the daemons.
 const PACKAGED: &str = "/usr/libexec/opentrusty";
 
 pub(crate) fn run(place: &Place, args: &Serve) -> Result<(), Failure> {
     let mode = chosen(args.mode, place.optional("mode")?, &place.variable("mode"))?;
-    match (mode, &args.state) {
-        (Mode::All, Some(state)) => supervise::run(place, &Instance::load(state)?),
-        (Mode::All, None) => {
-            Err(Failure::refused("serve all needs --state DIR, the folder that make up made"))
-        }
-        (Mode::Auth | Mode::Admin, Some(_)) => Err(Failure::refused(
+    match mode {
+        Mode::All => all(place, args.state.as_deref()),
+        Mode::Auth | Mode::Admin if args.state.is_some() => Err(Failure::refused(
             "--state belongs to serve all; name the settings file with --config",
         )),
-        (Mode::Auth, None) => become_daemon("authd", args.config.as_deref()),
-        (Mode::Admin, None) => become_daemon("admind", args.config.as_deref()),
+        Mode::Auth => become_daemon("authd", args.config.as_deref()),
+        Mode::Admin => become_daemon("admind", args.config.as_deref()),
     }
 }
 
 pub(crate) fn server(place: &Place, args: &Server) -> Result<(), Failure> {
     warn("`server` is the former name of `serve all`; please use that");
     chosen(Some(Mode::All), place.optional("mode")?, &place.variable("mode"))?;
-    supervise::run(place, &Instance::load(&args.state)?)
+    all(place, args.state.as_deref())
+}
+
+fn all(place: &Place, state: Option<&Path>) -> Result<(), Failure> {
+    let state = match state {
+        Some(state) => state.to_owned(),
+        None => place.optional("state")?.ok_or_else(|| {
+            Failure::refused("serve all needs --state DIR, the folder that make up made")
+        })?,
+    };
+    supervise::run(place, &Instance::load(&state)?)
 }
 
 /// What to serve. An argument and a variable that disagree are an error, not a choice.

@@ -26,6 +26,7 @@ const KEYS: &[Key] = &[
     Key { name: "bootstrap_admin_email", aliases: &["OT_BOOTSTRAP_ADMIN_EMAIL"] },
     key("console_origin"),
     key("mode"),
+    key("state"),
     key("token"),
     key("log"),
     Key { name: "state_home", aliases: &["XDG_STATE_HOME"] },

@@ -21,6 +21,8 @@ const CONNECTIONS_MAX: usize = 32;
 /// Longest wait for a request head, and for somebody to sign in.
 const HEAD: Duration = Duration::from_secs(10);
 const SIGN_IN: Duration = Duration::from_secs(300);
+/// Pause after a connection could not be accepted.
+const AGAIN: Duration = Duration::from_millis(100);
 
 pub(super) struct Callback {
     listener: TcpListener,
@@ -46,7 +48,11 @@ impl Callback {
         let accept = async {
             loop {
                 let Ok(permit) = Arc::clone(&room).acquire_owned().await else { continue };
-                let Ok((stream, _)) = self.listener.accept().await else { continue };
+                let Ok((stream, _)) = self.listener.accept().await else {
+                    // Too many open files, say: not to be asked again at once.
+                    tokio::time::sleep(AGAIN).await;
+                    continue;
+                };
                 let (found, state) = (found.clone(), state.to_owned());
                 tokio::spawn(async move {
                     if let Some(answer) = converse(stream, &state).await {

@@ -155,10 +155,9 @@ fn person(path: &str, given: file::User) -> Result<Person, Failure> {
         return Err(Failure::value(at("password"), "1 to 1024 bytes"));
     }
     let locale = text(at("locale"), given.locale, 35)?;
-    if locale
-        .as_ref()
-        .is_some_and(|tag| !tag.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-'))
-    {
+    if locale.as_ref().is_some_and(|tag| {
+        !tag.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'_'))
+    }) {
         return Err(Failure::value(at("locale"), "not a language tag such as pt-BR (RFC 5646)"));
     }
     let picture = text(at("picture"), given.picture, 2000)?;

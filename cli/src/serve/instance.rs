@@ -15,20 +15,20 @@ const FILE_BYTES_MAX: u64 = 256 * 1024;
 
 /// The daemons of one instance.
 #[derive(Debug)]
-pub(crate) struct Instance {
-    pub(crate) state: PathBuf,
+pub(super) struct Instance {
+    pub(super) state: PathBuf,
     /// keyd first: the others need it, so it is started first and stopped last.
-    pub(crate) daemons: Vec<Daemon>,
+    pub(super) daemons: Vec<Daemon>,
 }
 
 /// One daemon and what it is started with.
 #[derive(Debug, Clone)]
-pub(crate) struct Daemon {
-    pub(crate) name: &'static str,
-    pub(crate) program: PathBuf,
-    pub(crate) user: String,
-    pub(crate) config: PathBuf,
-    pub(crate) env: BTreeMap<String, String>,
+pub(super) struct Daemon {
+    pub(super) name: &'static str,
+    pub(super) program: PathBuf,
+    pub(super) user: String,
+    pub(super) config: PathBuf,
+    pub(super) env: BTreeMap<String, String>,
 }
 
 #[derive(Deserialize)]
@@ -52,7 +52,7 @@ struct Entry {
 
 impl Instance {
     /// Reads `DIR/dev.toml` and refuses what is not for this machine alone.
-    pub(crate) fn load(state: &Path) -> Result<Self, Failure> {
+    pub(super) fn load(state: &Path) -> Result<Self, Failure> {
         let path = state.join("dev.toml");
         let file = parse(&path.display().to_string(), &text_of(&path)?)?;
         if !file.run_dir.is_dir() {

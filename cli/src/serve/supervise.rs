@@ -5,6 +5,7 @@
 
 use std::collections::BTreeMap;
 use std::fs::{self, File, OpenOptions};
+use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::{Path, PathBuf};
 use std::process::{ExitStatus, Stdio};
 use std::time::{Duration, Instant};
@@ -38,7 +39,7 @@ const CONFIG: i32 = 78;
 const INHERITED: [(&str, &str); 4] =
     [("path", "PATH"), ("home", "HOME"), ("lang", "LANG"), ("log", "OPENTRUSTY_LOG")];
 
-pub(crate) fn run(place: &Place, instance: &Instance) -> Result<(), Failure> {
+pub(super) fn run(place: &Place, instance: &Instance) -> Result<(), Failure> {
     host::telemetry::init("opentrusty");
     for folder in ["log", "pids"] {
         let path = instance.state.join(folder);
@@ -72,8 +73,8 @@ fn alone(state: &Path) -> Result<File, Failure> {
 /// A daemon to be kept running.
 struct Kept {
     daemon: Daemon,
-    /// Uid and gid to become; `None`: those we have.
-    identity: Option<(u32, u32)>,
+    /// Whom it becomes; `None`: it stays who we are.
+    identity: Option<User>,
     environment: BTreeMap<String, String>,
     log: PathBuf,
     pid_file: PathBuf,
@@ -144,10 +145,15 @@ impl Kept {
         daemon: &Daemon,
         environment: &BTreeMap<String, String>,
     ) -> Result<Self, Failure> {
+        let identity = identity(daemon)?;
         let mut environment = environment.clone();
+        if let Some(user) = &identity {
+            // Not ours, which it may be unable to look into.
+            environment.insert("HOME".to_owned(), user.dir.display().to_string());
+        }
         environment.extend(daemon.env.clone());
         Ok(Self {
-            identity: identity(daemon)?,
+            identity,
             environment,
             log: instance.state.join("log").join(format!("{}.log", daemon.name)),
             pid_file: instance.state.join("pids").join(format!("{}.pid", daemon.name)),
@@ -188,7 +194,8 @@ impl Kept {
     fn start(&self) -> Result<Child, Failure> {
         let name = self.daemon.name;
         let cannot = || format!("{} cannot be started", self.daemon.program.display());
-        let log = OpenOptions::new().create(true).append(true).open(&self.log);
+        // Names and addresses of people are in it.
+        let log = OpenOptions::new().create(true).append(true).mode(0o600).open(&self.log);
         let log = log.map_err(Failure::io(self.log.display().to_string()))?;
         let twin = log.try_clone().map_err(Failure::io(self.log.display().to_string()))?;
         let mut command = Command::new(&self.daemon.program);
@@ -202,9 +209,9 @@ impl Kept {
             .stdout(twin)
             .stderr(log)
             .process_group(0);
-        if let Some((uid, gid)) = self.identity {
+        if let Some(user) = &self.identity {
             // The standard library also drops the supplementary groups when root becomes somebody else.
-            command.uid(uid).gid(gid);
+            command.uid(user.uid.as_raw()).gid(user.gid.as_raw());
         }
         let child = command.spawn().map_err(Failure::io(cannot()))?;
         let pid = child.id().unwrap_or_default();
@@ -251,14 +258,14 @@ impl Kept {
 }
 
 /// Whom a daemon runs as. Without root there is nobody to become.
-fn identity(daemon: &Daemon) -> Result<Option<(u32, u32)>, Failure> {
+fn identity(daemon: &Daemon) -> Result<Option<User>, Failure> {
     let at = || format!("{}.user", daemon.name);
     let found = User::from_name(&daemon.user)
         .map_err(|error| Failure::value(at(), error.to_string()))?
         .ok_or_else(|| Failure::value(at(), format!("there is no user {:?}", daemon.user)))?;
     let own = rustix::process::geteuid();
     if own.is_root() {
-        return Ok(Some((found.uid.as_raw(), found.gid.as_raw())));
+        return Ok(Some(found));
     }
     if found.uid.as_raw() == own.as_raw() {
         return Ok(None);
@@ -278,3 +285,7 @@ fn remove(path: &Path) {
     // It is gone when somebody cleaned up already; a stale one is checked against the process by its reader.
     let _ = fs::remove_file(path);
 }
+
+#[cfg(test)]
+#[path = "supervise_tests.rs"]
+mod tests;

@@ -1,0 +1,176 @@
+use serde_json::{Value, json};
+
+use super::*;
+
+const API: &str = "https://localhost:8081";
+
+fn declared() -> Value {
+    json!({
+        "tenants": [{"slug": "acme", "name": "Acme"}, {"slug": "other", "name": "Other"}],
+        "users": [
+            {"email": "ana@example.org", "password": "first", "name": "Ana", "platform_roles": ["platform_admin"],
+             "memberships": [{"tenant": "acme", "roles": ["tenant_owner", "tenant_admin"]}]},
+            {"email": "bob@example.org", "memberships": [{"tenant": "acme"}]}
+        ],
+        "scopes": [{"tenant": "acme", "name": "orders:read", "description": "Read", "default": true}],
+        "audiences": [{"tenant": "acme", "identifier": "https://orders.example.org", "name": "Orders"}],
+        "clients": [
+            {"tenant": "acme", "client_id": "web", "client_secret": "s".repeat(32),
+             "redirect_uris": ["https://a.example/cb"]},
+            {"tenant": null, "client_id": "tool", "token_endpoint_auth_method": "none",
+             "redirect_uris": ["http://127.0.0.1/cb"], "audiences": [API], "scope": "openid opentrusty:admin"}
+        ]
+    })
+}
+
+async fn seed(pool: &PgPool, declared: &Value) -> Result<Tally, Failure> {
+    let plan = Plan::of(file::parse(declared.to_string().as_bytes())?, API)?;
+    apply(pool, &"https://localhost:8080".parse().unwrap(), &plan).await
+}
+
+/// Every row of what a seed writes, as text.
+async fn rows(pool: &PgPool) -> Vec<String> {
+    let mut all = Vec::new();
+    for table in [
+        "tenants",
+        "users",
+        "credentials",
+        "memberships",
+        "role_assignments",
+        "scopes",
+        "audiences",
+        "clients",
+        "client_secrets",
+        "audit_events",
+    ] {
+        let sql = sqlx::AssertSqlSafe(format!("SELECT t::text FROM {table} t ORDER BY 1"));
+        let rows: Vec<String> = sqlx::query_scalar(sql).fetch_all(pool).await.unwrap();
+        all.extend(rows.into_iter().map(|row| format!("{table} {row}")));
+    }
+    all
+}
+
+async fn count(pool: &PgPool, sql: &'static str) -> i64 {
+    sqlx::query_scalar(sql).fetch_one(pool).await.unwrap()
+}
+
+#[sqlx::test(migrator = "store::schema::MIGRATOR")]
+async fn the_same_file_again_changes_no_row(pool: PgPool) {
+    assert!(seed(&pool, &declared()).await.unwrap().changed());
+    let before = rows(&pool).await;
+    assert_eq!(
+        count(&pool, "SELECT count(*) FROM audit_events WHERE type = 'platform.seeded'").await,
+        1
+    );
+    let again = seed(&pool, &declared()).await.unwrap();
+    assert!(!again.changed(), "{again:?}");
+    assert_eq!(rows(&pool).await, before);
+}
+
+#[sqlx::test(migrator = "store::schema::MIGRATOR")]
+async fn two_at_once_do_not_get_in_each_others_way(pool: PgPool) {
+    let file = declared();
+    let (one, two) = tokio::join!(seed(&pool, &file), seed(&pool, &file));
+    assert!(one.unwrap().changed() != two.unwrap().changed());
+}
+
+#[sqlx::test(migrator = "store::schema::MIGRATOR")]
+async fn a_changed_file_updates_what_it_names_and_takes_nothing_away(pool: PgPool) {
+    seed(&pool, &declared()).await.unwrap();
+    sqlx::raw_sql(
+        "INSERT INTO sessions (id, secret_hash, user_id, amr, expires_at)
+             SELECT gen_random_uuid(), sha256('x'), id, '{pwd}', now() + interval '1 hour' FROM users
+             WHERE email_key = 'ana@example.org'",
+    )
+    .execute(&pool)
+    .await
+    .unwrap();
+    let old: String =
+        sqlx::query_scalar("SELECT password_hash FROM credentials").fetch_one(&pool).await.unwrap();
+    let mut file = declared();
+    file["tenants"][0]["name"] = json!("Acme Ltd");
+    file["users"][0] = json!({"email": "Ana@example.org", "password": "second"});
+    file["clients"][0]["client_secret"] = json!("t".repeat(32));
+    file["clients"][1]["skip_authorization"] = json!(true);
+    assert!(seed(&pool, &file).await.unwrap().changed());
+
+    let new: String =
+        sqlx::query_scalar("SELECT password_hash FROM credentials").fetch_one(&pool).await.unwrap();
+    assert_ne!(old, new);
+    assert_eq!(
+        count(&pool, "SELECT count(*) FROM sessions WHERE ended_at IS NULL").await,
+        0,
+        "W44"
+    );
+    assert_eq!(
+        count(&pool, "SELECT count(*) FROM users WHERE name IS NULL AND email LIKE 'Ana%'").await,
+        1
+    );
+    assert_eq!(count(&pool, "SELECT count(*) FROM memberships").await, 2, "none was taken away");
+    assert_eq!(
+        count(&pool, "SELECT count(*) FROM role_assignments").await,
+        3,
+        "none was taken away"
+    );
+    assert_eq!(count(&pool, "SELECT count(*) FROM tenants WHERE name = 'Acme Ltd'").await, 1);
+    let secrets: Vec<Vec<u8>> = sqlx::query_scalar("SELECT secret_hash FROM client_secrets")
+        .fetch_all(&pool)
+        .await
+        .unwrap();
+    assert_eq!(
+        secrets,
+        [oauth::Hashed::<oauth::secret::Client>::of(&"t".repeat(32)).as_bytes().to_vec()]
+    );
+}
+
+#[sqlx::test(migrator = "store::schema::MIGRATOR")]
+async fn nothing_is_written_unless_all_of_it_can_be(pool: PgPool) {
+    seed(&pool, &declared()).await.unwrap();
+    let before = rows(&pool).await;
+    for (list, one, path) in [
+        (
+            "users",
+            json!({"email": "c@d", "memberships": [{"tenant": "none"}]}),
+            "users[0].memberships[0].tenant: ",
+        ),
+        (
+            "users",
+            json!({"email": "c@d", "memberships": [{"tenant": "acme", "roles": ["boss"]}]}),
+            "users[0].memberships[0].roles[0]: \"boss\" is no role",
+        ),
+        (
+            "users",
+            json!({"email": "c@d", "memberships": [{"tenant": "acme", "roles": ["tenant_owner"]}]}),
+            "users[0].memberships[0].roles[0]: the tenant has another owner",
+        ),
+        (
+            "users",
+            json!({"email": "c@d", "memberships": [{"tenant": "acme", "roles": ["platform_admin"]}]}),
+            "users[0].memberships[0].roles[0]: \"platform_admin\" is a role of the platform",
+        ),
+        (
+            "users",
+            json!({"email": "c@d", "platform_roles": ["tenant_admin"]}),
+            "users[0].platform_roles[0]: \"tenant_admin\" is a role of a tenant",
+        ),
+        ("scopes", json!({"tenant": "none", "name": "x"}), "scopes[0].tenant: "),
+        ("audiences", json!({"tenant": "none", "identifier": "x"}), "audiences[0].tenant: "),
+        (
+            "clients",
+            json!({"tenant": "other", "client_id": "web", "token_endpoint_auth_method": "none",
+                "redirect_uris": ["https://b.example/cb"]}),
+            "clients[0].tenant: this client belongs to another tenant",
+        ),
+        (
+            "clients",
+            json!({"tenant": "acme", "client_id": "new", "token_endpoint_auth_method": "none",
+                "redirect_uris": ["https://b.example/cb"], "scope": "openid opentrusty:admin"}),
+            "clients[0].scope: ",
+        ),
+    ] {
+        let file = json!({"tenants": [{"slug": "fresh", "name": "Fresh"}], list: [one]});
+        let problem = seed(&pool, &file).await.map(|_| ()).unwrap_err().to_string();
+        assert!(problem.starts_with(path), "{problem}");
+        assert_eq!(rows(&pool).await, before, "{path}");
+    }
+}
