@@ -32,7 +32,12 @@ pub(crate) async fn keep_keys(app: Arc<App>) {
         if let Some(issuer) = app.issuer_row()
             && let Err(failure) = tend(&app, issuer, &mut noted).await
         {
-            tracing::warn!(%failure, "signing keys could not be tended");
+            // Before the first success keyd may simply not be up yet; afterwards it should be.
+            if app.keys().is_complete() {
+                tracing::warn!(%failure, "signing keys could not be tended");
+            } else {
+                tracing::info!(%failure, "waiting for signing keys");
+            }
         }
         tokio::time::sleep(if app.keys().is_complete() { KEYS } else { EAGER }).await;
     }

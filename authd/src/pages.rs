@@ -67,6 +67,7 @@ struct Message<'a> {
     title: &'a str,
     text: &'a str,
     reference: Option<&'a str>,
+    sign_in: bool,
 }
 
 /// Where the forms of a page may lead: here, and to the redirect that ends the flow.
@@ -85,13 +86,18 @@ pub(crate) fn page(
 
 /// A page that only says something.
 pub(crate) fn message(title: &str, text: &str) -> Result<Response, Failure> {
-    page(StatusCode::OK, &Message { title, text, reference: None }, &Csp::default())
+    page(StatusCode::OK, &Message { title, text, reference: None, sign_in: false }, &Csp::default())
+}
+
+/// The same, with the way to sign in.
+pub(crate) fn message_then_sign_in(title: &str, text: &str) -> Result<Response, Failure> {
+    page(StatusCode::OK, &Message { title, text, reference: None, sign_in: true }, &Csp::default())
 }
 
 /// A failure as a page. The request's id is the only thing of ours on it.
 pub(crate) fn failure(failure: &Failure, id: &RequestId) -> Response {
     let (title, text) = words(failure);
-    let message = Message { title, text: &text, reference: Some(id.as_str()) };
+    let message = Message { title, text: &text, reference: Some(id.as_str()), sign_in: false };
     match message.render() {
         Ok(text) => html(status(failure), text, &Csp::default()),
         Err(_) => web::response::empty(StatusCode::INTERNAL_SERVER_ERROR),

@@ -31,6 +31,9 @@ async fn route(app: &App, request: &Request) -> Result<Response, Failure> {
     // Only documents answer HEAD: nothing else may be touched by a method that is thought to do nothing (W102).
     let read = get || request.method == Method::HEAD;
     let post = request.method == Method::POST;
+    if post && matches!(segments.as_slice(), ["login" | "consent" | "logout" | "enroll"]) {
+        crate::browser::same_origin(app, request)?;
+    }
     match segments.as_slice() {
         ["healthz"] if read => Ok(web::response::empty(StatusCode::OK)),
         ["readyz"] if read => Ok(metadata::ready(app).await),

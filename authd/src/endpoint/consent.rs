@@ -90,5 +90,8 @@ async fn lines(app: &App, visit: &Visit, new: &ScopeSet) -> Result<Vec<ScopeLine
         words: words(name),
         is_new: new.contains(name) && *new != visit.request.scopes,
     };
-    Ok(visit.request.scopes.iter().map(line).collect())
+    let mut lines: Vec<_> = visit.request.scopes.iter().map(line).collect();
+    // What every sign-in asks comes first, the rest in order.
+    lines.sort_by_key(|line| line.name != oauth::scope::OPENID);
+    Ok(lines)
 }

@@ -34,7 +34,7 @@ pub(crate) async fn post(app: &App, request: &Request) -> Result<Response, Failu
     if !app.store.enrol(token.hashed(), hash.expose_secret(), request.id.as_str()).await? {
         return Err(Failure::Page(Problem::Link));
     }
-    pages::message("Your password is set", "You can sign in with it now.")
+    pages::message_then_sign_in("Your password is set", "You can use it from now on.")
 }
 
 async fn link(app: &App, text: Option<&str>) -> Result<(Plain<Enrolment>, String), Failure> {
