@@ -118,8 +118,6 @@ export class Stage {
     const person = { context, page, trouble: [], redirects: new Set(), elsewhere: new Set() };
     page.on('console', (message) => {
       if (message.type() !== 'error' && message.type() !== 'warning') return;
-      // A browser asks for this by itself, and may do without.
-      if (message.location().url === `${this.issuer}/favicon.ico`) return;
       person.trouble.push(`${message.location().url}: ${message.text()}`);
     });
     page.on('pageerror', (error) => person.trouble.push(String(error)));
