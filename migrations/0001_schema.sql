@@ -146,7 +146,7 @@ CREATE TABLE clients (
 );
 CREATE INDEX clients_tenant ON clients (tenant_id);
 
--- At most two live secrets per client, so that one can be replaced without an outage.
+-- Two live secrets side by side, so that one can be replaced without an outage.
 CREATE TABLE client_secrets (
     id          uuid PRIMARY KEY,
     client      uuid NOT NULL REFERENCES clients ON DELETE CASCADE,
@@ -167,7 +167,7 @@ CREATE TABLE sessions (
     auth_time    timestamptz NOT NULL DEFAULT now(),
     created_at   timestamptz NOT NULL DEFAULT now(),
     last_seen_at timestamptz NOT NULL DEFAULT now(),
-    expires_at   timestamptz NOT NULL,
+    expires_at   timestamptz NOT NULL CHECK (expires_at <= created_at + interval '31 days'),
     ended_at     timestamptz
 );
 CREATE INDEX sessions_user ON sessions (user_id);
@@ -212,7 +212,7 @@ CREATE TABLE grants (
     auth_time     timestamptz NOT NULL,
     amr           text[] NOT NULL,
     created_at    timestamptz NOT NULL DEFAULT now(),
-    expires_at    timestamptz NOT NULL,
+    expires_at    timestamptz NOT NULL CHECK (expires_at <= created_at + interval '366 days'),
     revoked_at    timestamptz,
     revoke_reason text
 );
@@ -251,7 +251,7 @@ CREATE TABLE access_tokens (
     scopes       text[] NOT NULL,
     audiences    text[] NOT NULL,
     issued_at    timestamptz NOT NULL DEFAULT now(),
-    expires_at   timestamptz NOT NULL,
+    expires_at   timestamptz NOT NULL CHECK (expires_at <= issued_at + interval '1 day'),
     revoked_at   timestamptz
 );
 CREATE INDEX access_tokens_grant ON access_tokens (grant_id);
@@ -320,7 +320,8 @@ CREATE TABLE audit_events_default PARTITION OF audit_events DEFAULT;
 -- Makes the partitions of this month and the next `months`. A definer function so that admind can call it
 -- without DDL rights; idempotent; skips a month whose rows already sit in the DEFAULT partition.
 CREATE FUNCTION audit_partitions_ahead(months integer) RETURNS integer
-    LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, public AS $$
+    -- pg_temp last and by name: otherwise it is searched first, and a caller's temporary table stands in for ours.
+    LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, public, pg_temp AS $$
 DECLARE
     start date;
     made integer := 0;

@@ -1,8 +1,15 @@
 -- Who may do what: per table, per verb and, where it matters, per column. Grants are schema; the roles
--- themselves are made once per cluster by whoever installs it. e2e/tests/roles.rs tries every verb on
+-- themselves are made once per cluster by whoever installs it. e2e/tests/walls_roles.rs tries every verb on
 -- every table as every role against a checked-in matrix.
 
 REVOKE ALL ON SCHEMA public FROM PUBLIC;
+-- Above all TEMPORARY: nobody here needs a table of their own.
+DO $$
+BEGIN
+    EXECUTE format('REVOKE ALL ON DATABASE %I FROM PUBLIC', current_database());
+    EXECUTE format('GRANT CONNECT ON DATABASE %I TO opentrusty_authd, opentrusty_admind, opentrusty_courier,
+        opentrusty_auditor', current_database());
+END $$;
 GRANT USAGE ON SCHEMA public TO opentrusty_authd, opentrusty_admind, opentrusty_courier, opentrusty_auditor;
 
 DO $$
@@ -22,8 +29,6 @@ GRANT SELECT ON users, client_secrets TO opentrusty_authd;
 GRANT SELECT, INSERT, UPDATE (password_hash, changed_at) ON credentials TO opentrusty_authd;
 GRANT SELECT, UPDATE (used_at) ON enrolments TO opentrusty_authd;
 GRANT SELECT, INSERT ON subjects TO opentrusty_authd;
--- The upsert that finds or makes a subject needs UPDATE on one column; it always writes the value it found.
-GRANT UPDATE (user_id) ON subjects TO opentrusty_authd;
 GRANT SELECT, INSERT, UPDATE (secret_hash, amr, auth_time, last_seen_at, expires_at, ended_at) ON sessions
     TO opentrusty_authd;
 GRANT SELECT, INSERT, UPDATE (authenticated_at, consented_by, completed_at) ON interactions TO opentrusty_authd;
@@ -51,7 +56,7 @@ GRANT EXECUTE ON FUNCTION audit_partitions_ahead(integer) TO opentrusty_admind;
 -- Housekeeping: expired rows are deleted in bounded batches by a definer function, so that no role needs
 -- DELETE on anything. Order matters: children before parents. Returns the number of rows removed.
 CREATE FUNCTION sweep_expired(batch integer) RETURNS bigint
-    LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, public AS $$
+    LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, public, pg_temp AS $$
 DECLARE
     removed bigint := 0;
     n bigint;
@@ -111,7 +116,7 @@ DECLARE
     t text;
 BEGIN
     FOREACH t IN ARRAY ARRAY['tenants', 'memberships', 'role_assignments', 'scopes', 'audiences', 'clients',
-        'users', 'sessions', 'grants', 'access_tokens', 'audit_events'] LOOP
+        'users', 'sessions', 'consents', 'grants', 'access_tokens', 'audit_events'] LOOP
         EXECUTE format('ALTER TABLE %I ENABLE ROW LEVEL SECURITY', t);
         EXECUTE format('ALTER TABLE %I FORCE ROW LEVEL SECURITY', t);
         EXECUTE format('CREATE POLICY owner_all ON %I TO opentrusty_owner USING (true) WITH CHECK (true)', t);
@@ -142,13 +147,15 @@ CREATE POLICY admind_tenant ON users FOR SELECT TO opentrusty_admind
 
 -- What proves a caller's token alive: only the caller's own rows.
 CREATE POLICY admind_actor ON sessions FOR SELECT TO opentrusty_admind USING (user_id = current_actor());
+CREATE POLICY admind_actor ON consents FOR SELECT TO opentrusty_admind USING (user_id = current_actor());
+CREATE POLICY admind_actor ON memberships FOR SELECT TO opentrusty_admind USING (user_id = current_actor());
 CREATE POLICY admind_actor ON grants FOR SELECT TO opentrusty_admind USING (user_id = current_actor());
 CREATE POLICY admind_actor ON access_tokens FOR SELECT TO opentrusty_admind
     USING (EXISTS (SELECT FROM grants g WHERE g.id = access_tokens.grant_id AND g.user_id = current_actor()));
 
 -- A token names its subject by `sub`; the caller's user id is looked up before anything else is visible.
 CREATE FUNCTION user_of_subject(wanted text) RETURNS uuid
-    LANGUAGE sql STABLE SECURITY DEFINER SET search_path = pg_catalog, public AS $$
+    LANGUAGE sql STABLE SECURITY DEFINER SET search_path = pg_catalog, public, pg_temp AS $$
     SELECT user_id FROM subjects WHERE sub = wanted AND tenant_id IS NULL
 $$;
 REVOKE ALL ON FUNCTION user_of_subject(text) FROM PUBLIC;

@@ -83,10 +83,10 @@ fn from(settings: &Settings) -> Result<Config, ConfigError> {
         tls_key: settings.required("tls_key")?,
         tls12: settings.or("tls12", false)?,
         database_url: database_url.into(),
-        database_connections: bounded(settings, "database_connections", 8, 1, 200)?,
+        database_connections: bounded(settings, "database_connections", 8, 2, 200)?,
         keyd_socket: settings.required("keyd_socket")?,
         keyd_user: settings.required("keyd_user")?,
-        console_origin: settings.optional("console_origin")?,
+        console_origin: console_origin(settings)?,
         rotation: Policy {
             jwks_age_s: bounded(settings, "jwks_max_age_s", 3600, 1, 86_400)?.into(),
             rotate_after_s: u64::from(bounded(settings, "key_rotation_days", 90, 1, 3650)?)
@@ -113,6 +113,15 @@ fn bounded(
         format!("{value} lies outside {min} to {max}"),
         "choose a value between them",
     ))
+}
+
+/// An exact https origin: `null` or `*` would let any page in.
+fn console_origin(settings: &Settings) -> Result<Option<String>, ConfigError> {
+    let origin: Option<String> = settings.optional("console_origin")?;
+    if let Some(origin) = &origin {
+        https_host("console_origin", origin)?;
+    }
+    Ok(origin)
 }
 
 fn https_host(key: &'static str, url: &str) -> Result<String, ConfigError> {

@@ -13,15 +13,20 @@ use wire::{Algorithm, Class, KeyState, KeyView, Kid, Refused};
 
 use crate::app::App;
 use crate::failure::Failure;
-use crate::schedule::{self, Step};
-use crate::store::{KeyChange, KeyRow, StoreError, destroyed, record, word};
+use crate::schedule::{self, Row, Step};
+use crate::store::{KeyChange, StoreError, destroyed, record};
 
 /// How often keys are looked at, once everything needed is there; more often until then.
 const KEYS: Duration = Duration::from_secs(10);
 const EAGER: Duration = Duration::from_millis(250);
+/// Most steps that are taken in one go.
+const STEPS: usize = 32;
 /// How often expired rows are swept, and how many at a time.
 const SWEEP: Duration = Duration::from_secs(60);
-const BATCH: i32 = 5000;
+const BATCH: i32 = 2000;
+const BATCH_MIN: i32 = 50;
+/// Most batches in one go.
+const SWEEPS: usize = 100;
 /// Months of audit partitions made ahead.
 const MONTHS: i32 = 12;
 
@@ -47,11 +52,7 @@ pub(crate) async fn keep_keys(app: Arc<App>) {
 pub(crate) async fn keep_house(app: Arc<App>) {
     loop {
         if app.issuer_row().is_some() {
-            match app.store.sweep(BATCH).await {
-                Ok(0) => {}
-                Ok(rows) => tracing::info!(rows, "expired rows removed"),
-                Err(error) => tracing::warn!(%error, "expired rows could not be removed"),
-            }
+            sweep(&app).await;
             if let Err(error) = app.store.partitions_ahead(MONTHS).await {
                 tracing::warn!(%error, "audit partitions could not be made ahead");
             }
@@ -60,39 +61,70 @@ pub(crate) async fn keep_house(app: Arc<App>) {
     }
 }
 
+/// Batch after batch while batches come back full; a smaller one when one takes too long.
+async fn sweep(app: &App) {
+    let mut batch = BATCH;
+    for _ in 0..SWEEPS {
+        match app.store.sweep(batch).await {
+            Ok(rows) if rows < i64::from(batch) => return,
+            Ok(rows) => tracing::debug!(rows, "expired rows removed"),
+            Err(error) if batch > BATCH_MIN => {
+                tracing::warn!(%error, batch, "expired rows could not be removed; trying fewer");
+                batch /= 4;
+            }
+            Err(error) => {
+                tracing::warn!(%error, "expired rows could not be removed");
+                return;
+            }
+        }
+    }
+}
+
 /// What keyd believes after it was told what PostgreSQL holds.
 pub(crate) struct Known {
     /// The keys of this issuer, in every class.
     pub(crate) keys: Vec<KeyView>,
-    rows: Vec<KeyRow>,
+    rows: Vec<Row>,
     planted: Vec<String>,
 }
 
-/// Tells keyd what PostgreSQL holds, takes back what it believes, and takes the steps that are due.
+impl Known {
+    fn plan(&self, app: &App) -> Vec<Step> {
+        schedule::plan(&self.keys, &self.rows, host::clock::now_s(), app.config.rotation)
+    }
+}
+
+/// Tells keyd what PostgreSQL holds, takes back what it believes, and takes the steps that are due: each under
+/// the lock and in a transaction of its own, so that one that fails undoes no other.
 async fn tend(app: &App, issuer: Uuid, noted: &mut HashSet<String>) -> Result<(), Failure> {
-    let known = refresh(app, issuer).await?;
+    let mut known = refresh(app, issuer).await?;
     for kid in &known.planted {
         tracing::error!(kid, "a signing key row was not written by keyd; it is ignored");
-        if noted.insert(kid.clone()) {
+        if !noted.contains(kid) {
             app.store.planted(kid).await?;
+            noted.insert(kid.clone());
         }
     }
-    let due =
-        |known: &Known| schedule::plan(&known.keys, host::clock::now_s(), app.config.rotation);
-    if due(&known).is_empty() && behind(&known).is_empty() {
-        return Ok(());
+    let mut failed: Vec<Step> = Vec::new();
+    for _ in 0..STEPS {
+        if known.plan(app).iter().all(|step| failed.contains(step)) {
+            break;
+        }
+        let Some(mut lock) = app.store.key_lock().await? else { break };
+        // Another node may have acted between the plan and the lock: plan again from what is there now.
+        known = refresh(app, issuer).await?;
+        let Some(step) = known.plan(app).into_iter().find(|step| !failed.contains(step)) else {
+            break;
+        };
+        match perform(app, &mut lock, issuer, step).await {
+            Ok(()) => lock.commit().await.map_err(StoreError::from)?,
+            Err(failure) => {
+                tracing::warn!(%failure, ?step, "a step of a key's life could not be taken");
+                failed.push(step);
+            }
+        }
+        known = refresh(app, issuer).await?;
     }
-    let Some(mut lock) = app.store.key_lock().await? else { return Ok(()) };
-    // Another node may have acted between the plan and the lock: plan again from what is there now.
-    let known = refresh(app, issuer).await?;
-    for (kid, state) in behind(&known) {
-        catch_up(app, &mut lock, issuer, (kid, state)).await?;
-    }
-    for step in due(&known) {
-        perform(app, &mut lock, issuer, step).await?;
-    }
-    lock.commit().await.map_err(StoreError::from)?;
-    refresh(app, issuer).await?;
     Ok(())
 }
 
@@ -108,32 +140,13 @@ pub(crate) async fn refresh(app: &App, issuer: Uuid) -> Result<Known, Failure> {
     keys.retain(|key| key.issuer == app.config.issuer);
     keys.sort_by_key(|key| (key.staged_at, key.kid));
     let row = |position: u32| usize::try_from(position).ok().and_then(|index| rows.get(index));
-    let planted = loaded.planted.into_iter().filter_map(row).map(|row| row.kid.clone()).collect();
+    let planted =
+        loaded.planted.into_iter().filter_map(row).map(|row| row.kid.to_string()).collect();
+    let rows = rows
+        .iter()
+        .map(|row| Row { kid: row.kid, state: row.state, retired_at: row.retired_at })
+        .collect();
     Ok(Known { keys, rows, planted })
-}
-
-/// Keys that keyd has moved on and PostgreSQL has not heard of: a crash fell between the two.
-fn behind(known: &Known) -> Vec<(Kid, KeyState)> {
-    let is_behind = |key: &&KeyView| {
-        let kid = key.kid.to_string();
-        known.rows.iter().any(|row| row.kid == kid && row.state != word(key.state))
-    };
-    known.keys.iter().filter(is_behind).map(|key| (key.kid, key.state)).collect()
-}
-
-/// keyd repeats its last statement about a key: asking again for what was done changes nothing there.
-async fn catch_up(
-    app: &App,
-    lock: &mut PgTransaction<'_>,
-    issuer: Uuid,
-    (kid, state): (Kid, KeyState),
-) -> Result<(), Failure> {
-    let (changed, event) = match state {
-        KeyState::Staged => return Ok(()),
-        KeyState::Active => (app.signer.activate(kid, false).await?, Event::KeyActivated),
-        KeyState::Retired => (app.signer.retire(kid).await?, Event::KeyRetired),
-    };
-    save(lock, issuer, None, &changed, event).await
 }
 
 async fn perform(
@@ -159,6 +172,17 @@ async fn perform(
         Step::Succeed { successor, former } => {
             succeed(app, lock, issuer, None, (successor, Some(former))).await
         }
+        Step::Retire(kid) | Step::Restate(kid, KeyState::Retired) => {
+            let changed = app.signer.retire(kid).await?;
+            save(lock, issuer, None, &changed, Event::KeyRetired).await
+        }
+        // keyd repeats its last statement: asking again for what was done changes nothing there.
+        Step::Restate(_, KeyState::Staged) => Ok(()),
+        Step::Restate(kid, KeyState::Active) => {
+            let changed = app.signer.activate(kid, false).await?;
+            save(lock, issuer, None, &changed, Event::KeyActivated).await
+        }
+        Step::Forget(kid) => Ok(destroyed(lock, None, &kid.to_string()).await?),
         Step::Destroy(kid) => {
             app.signer.destroy(kid).await?;
             Ok(destroyed(lock, None, &kid.to_string()).await?)

@@ -110,7 +110,7 @@ fn from(settings: &Settings) -> Result<Config, ConfigError> {
         keyd_socket: settings.required("keyd_socket")?,
         keyd_user: settings.required("keyd_user")?,
         admin_audience: settings.required("admin_audience")?,
-        console_origin: settings.optional("console_origin")?,
+        console_origin: console_origin(settings)?,
         lifetimes: Lifetimes {
             access_s: bounded(settings, "access_token_lifetime", 3600, 30, 86_400)?,
             refresh_s: bounded(settings, "refresh_token_lifetime", 2_592_000, 60, 31_536_000)?,
@@ -156,9 +156,22 @@ fn bounded(
 /// The issuer is an https URL of a host, "with no query or fragment components" (RFC 8414 §2), and here
 /// without a path: paths beneath it belong to tenants.
 fn issuer_host(issuer: &str) -> Result<String, ConfigError> {
+    https_host("issuer", issuer)
+}
+
+/// An exact https origin: `null` or `*` would let any page in.
+fn console_origin(settings: &Settings) -> Result<Option<String>, ConfigError> {
+    let origin: Option<String> = settings.optional("console_origin")?;
+    if let Some(origin) = &origin {
+        https_host("console_origin", origin)?;
+    }
+    Ok(origin)
+}
+
+fn https_host(key: &'static str, url: &str) -> Result<String, ConfigError> {
     let fix = "use https://host or https://host:port, without a trailing slash";
-    let wrong = |problem: &'static str| ConfigError::new("issuer", problem, fix);
-    let host = issuer.strip_prefix("https://").ok_or_else(|| wrong("is not an https URL"))?;
+    let wrong = |problem: &'static str| ConfigError::new(key, problem, fix);
+    let host = url.strip_prefix("https://").ok_or_else(|| wrong("is not an https URL"))?;
     let legal = |b: u8| {
         b.is_ascii_lowercase()
             || b.is_ascii_digit()

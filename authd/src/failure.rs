@@ -14,6 +14,7 @@ use serde_json::json;
 use signer::SignerError;
 use web::response::{json, with_header};
 use web::{RequestId, Response};
+use wire::Refused;
 
 use crate::pages;
 use crate::store::StoreError;
@@ -103,10 +104,27 @@ impl From<StoreError> for Failure {
 
 impl From<SignerError> for Failure {
     fn from(error: SignerError) -> Self {
-        if error == SignerError::Unavailable {
-            return Self::Unavailable;
+        match error {
+            // The token is away, locked, or without the key that is needed; or a clock is wrong. Nothing that
+            // the client sent, and nothing that will be different by asking for something else.
+            SignerError::Unavailable
+            | SignerError::Refused(
+                Refused::Locked
+                | Refused::UnknownKey
+                | Refused::WrongKey
+                | Refused::WrongIssueTime
+                | Refused::Busy
+                | Refused::Unavailable,
+            ) => {
+                tracing::warn!(%error, "keyd does not sign");
+                Self::Unavailable
+            }
+            SignerError::Refused(Refused::WrongAudience) => Self::Peer(Error::new(
+                ErrorCode::InvalidTarget,
+                "a token for this audience cannot be issued to this client",
+            )),
+            SignerError::Refused(_) | SignerError::Protocol => Self::Internal(Box::new(error)),
         }
-        Self::Internal(Box::new(error))
     }
 }
 

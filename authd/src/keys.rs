@@ -3,7 +3,7 @@
 //! The JWKS is served from here with keyd or PostgreSQL gone.
 
 use std::sync::{Arc, PoisonError, RwLock};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use signer::{KeySet, SignerError};
 use tokio::sync::Mutex;
@@ -18,9 +18,13 @@ const INTERVAL: Duration = Duration::from_secs(5);
 /// The same, while something that is needed is missing.
 const EAGER: Duration = Duration::from_millis(250);
 
+/// A key set that was not refreshed for this long may lack a key that another node has staged.
+const STALE: Duration = Duration::from_secs(20);
+
 #[derive(Default)]
 pub(crate) struct Keys {
     current: RwLock<Arc<KeySet>>,
+    refreshed: RwLock<Option<Instant>>,
     refreshing: Mutex<()>,
 }
 
@@ -29,15 +33,22 @@ impl Keys {
         Arc::clone(&self.current.read().unwrap_or_else(PoisonError::into_inner))
     }
 
+    /// Whether a verifier may keep what is served now for as long as the rotation policy says.
+    pub(crate) fn is_fresh(&self) -> bool {
+        let refreshed = *self.refreshed.read().unwrap_or_else(PoisonError::into_inner);
+        refreshed.is_some_and(|at| at.elapsed() < STALE)
+    }
+
     fn replace(&self, set: KeySet) {
         *self.current.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(set);
+        *self.refreshed.write().unwrap_or_else(PoisonError::into_inner) = Some(Instant::now());
     }
 }
 
 /// Runs for the life of the process.
 pub(crate) async fn keep_fresh(app: Arc<App>) {
     loop {
-        let outcome = refresh(&app).await;
+        let outcome = refresh(&app, None).await;
         let complete = app.keys.current().is_complete();
         if let Err(failure) = outcome {
             tracing::debug!(%failure, "signing keys could not be refreshed");
@@ -46,9 +57,13 @@ pub(crate) async fn keep_fresh(app: Arc<App>) {
     }
 }
 
-/// Hands every statement to keyd and takes back what it believes.
-pub(crate) async fn refresh(app: &App) -> Result<(), Failure> {
+/// Hands every statement to keyd and takes back what it believes. With `seen`, only if nobody has done so
+/// since: of a hundred requests that meet a restarted keyd one refreshes, and the others wait for it.
+async fn refresh(app: &App, seen: Option<&Arc<KeySet>>) -> Result<(), Failure> {
     let _one_at_a_time = app.keys.refreshing.lock().await;
+    if seen.is_some_and(|seen| !Arc::ptr_eq(seen, &app.keys.current())) {
+        return Ok(());
+    }
     let (kids, sealed): (Vec<_>, Vec<_>) =
         app.store.key_statements(app.issuer()).await?.into_iter().unzip();
     let loaded = app.signer.load(sealed).await?;
@@ -77,25 +92,21 @@ pub(crate) async fn sign(
         Purpose::AccessToken | Purpose::IdToken => Class::Token,
         Purpose::AdminToken => Class::Admin,
     };
-    match attempt(app, algorithm, (purpose, class), &claims).await {
-        Err(SignerError::Refused(Refused::UnknownKey | Refused::WrongKey)) => {
-            refresh(app).await?;
-            Ok(attempt(app, algorithm, (purpose, class), &claims).await?)
-        }
-        other => Ok(other?),
+    let seen = app.keys.current();
+    let first = attempt(app, &seen, (algorithm, purpose, class), &claims).await;
+    if let Err(SignerError::Refused(Refused::UnknownKey | Refused::WrongKey)) = first {
+        refresh(app, Some(&seen)).await?;
+        return Ok(attempt(app, &app.keys.current(), (algorithm, purpose, class), &claims).await?);
     }
+    Ok(first?)
 }
 
 async fn attempt(
     app: &App,
-    algorithm: Algorithm,
-    (purpose, class): (Purpose, Class),
+    keys: &KeySet,
+    (algorithm, purpose, class): (Algorithm, Purpose, Class),
     claims: &[u8],
 ) -> Result<String, SignerError> {
-    let kid = app
-        .keys
-        .current()
-        .signing(class, algorithm)
-        .ok_or(SignerError::Refused(Refused::UnknownKey))?;
+    let kid = keys.signing(class, algorithm).ok_or(SignerError::Refused(Refused::UnknownKey))?;
     app.signer.sign(kid, purpose, claims.to_vec()).await
 }

@@ -16,7 +16,7 @@ mod users;
 use sqlx::PgPool;
 
 pub(crate) use clients::Asker;
-pub(crate) use codes::{Access, Outcome, Redeem};
+pub(crate) use codes::{Access, CodeGrant, Outcome, Redeem};
 pub(crate) use interactions::{IssueCode, Visit};
 pub(crate) use refresh::{Rotate, Rotated};
 pub(crate) use sessions::{NewSession, SessionRow};

@@ -52,7 +52,11 @@ impl Store {
         let Some(row) = row else { return Ok(None) };
         let assignments = sqlx::query!(
             r#"SELECT a.role, a.tenant_id, r.permissions FROM role_assignments a JOIN roles r ON r.name = a.role
-               WHERE a.user_id = $1 ORDER BY a.tenant_id NULLS FIRST, a.role"#,
+               WHERE a.user_id = $1 AND (a.tenant_id IS NULL OR EXISTS (
+                   SELECT FROM memberships m JOIN tenants t ON t.id = m.tenant_id
+                   WHERE m.tenant_id = a.tenant_id AND m.user_id = a.user_id AND m.status = 'active'
+                     AND t.status = 'active'))
+               ORDER BY a.tenant_id NULLS FIRST, a.role"#,
             user.0
         )
         .fetch_all(&mut *transaction)

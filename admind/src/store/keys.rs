@@ -4,7 +4,7 @@ use oauth::ids::UserId;
 use sqlx::PgTransaction;
 use store::audit::Event;
 use uuid::Uuid;
-use wire::{KeyState, KeyView, Sealed};
+use wire::{KeyState, KeyView, Kid, Sealed};
 
 use super::{Store, StoreError};
 
@@ -17,8 +17,10 @@ pub(crate) struct KeyChange<'a> {
 
 /// What the table holds about a key.
 pub(crate) struct KeyRow {
-    pub(crate) kid: String,
-    pub(crate) state: String,
+    pub(crate) kid: Kid,
+    pub(crate) state: KeyState,
+    /// Seconds since the epoch.
+    pub(crate) retired_at: Option<u64>,
     pub(crate) sealed: Sealed,
 }
 
@@ -67,7 +69,7 @@ impl Store {
     /// keyd will refuse it, and say so.
     pub(crate) async fn key_rows(&self, issuer: Uuid) -> Result<Vec<KeyRow>, StoreError> {
         let rows = sqlx::query!(
-            r#"SELECT kid, state, statement FROM signing_keys WHERE issuer_id = $1 AND state <> 'destroyed'
+            r#"SELECT kid, state, statement, extract(epoch FROM retired_at)::bigint AS retired_at FROM signing_keys WHERE issuer_id = $1 AND state <> 'destroyed'
                ORDER BY created_at, kid LIMIT 64"#,
             issuer
         )
@@ -76,8 +78,15 @@ impl Store {
         let sealed = |bytes: Vec<u8>| {
             Sealed::from_bytes(&bytes).unwrap_or(Sealed { body: Vec::new(), mac: [0; 32] })
         };
-        let row = |(kid, state, statement)| KeyRow { kid, state, sealed: sealed(statement) };
-        Ok(rows.into_iter().map(|found| row((found.kid, found.state, found.statement))).collect())
+        let mut known = Vec::with_capacity(rows.len());
+        for row in rows {
+            // The table's own checks leave nothing else; whatever does is not a row of ours.
+            if let (Ok(kid), Some(state)) = (row.kid.parse(), state(&row.state)) {
+                let retired_at = row.retired_at.and_then(|at| u64::try_from(at).ok());
+                known.push(KeyRow { kid, state, retired_at, sealed: sealed(row.statement) });
+            }
+        }
+        Ok(known)
     }
 
     /// A row that keyd did not write: noted once.
@@ -94,11 +103,20 @@ impl Store {
 }
 
 /// The word in the `state` column.
-pub(crate) const fn word(state: KeyState) -> &'static str {
+const fn word(state: KeyState) -> &'static str {
     match state {
         KeyState::Staged => "staged",
         KeyState::Active => "active",
         KeyState::Retired => "retired",
+    }
+}
+
+fn state(word: &str) -> Option<KeyState> {
+    match word {
+        "staged" => Some(KeyState::Staged),
+        "active" => Some(KeyState::Active),
+        "retired" => Some(KeyState::Retired),
+        _ => None,
     }
 }
 

@@ -3,10 +3,12 @@
 use http::Method;
 use oauth::Plain;
 use oauth::authorize::{PageError, Refusal, Step, Unbound};
+use oauth::form::{Form, FormError};
 use oauth::ids::{GrantId, SessionId, UserId};
 use oauth::secret::{Code, Interaction};
 use web::response::redirect_303;
 use web::{Request, Response};
+use wire::Class;
 
 use crate::answer;
 use crate::app::{App, secret};
@@ -15,19 +17,31 @@ use crate::failure::{Failure, Problem};
 use crate::routes::is_form;
 use crate::store::{IssueCode, Visit};
 
+/// Longest request that can be sent round as a GET, in bytes.
+const QUERY_MAX: usize = 7 * 1024;
 /// Seconds that a person has to finish signing in.
 const INTERACTION_S: u32 = 900;
 
 /// A client's request: parse, bind, check, store. "The authorization server MUST support the use of the HTTP
 /// GET method … and MAY support … POST" (RFC 6749 §3.1); OIDC Core §3.1.2.1 demands both.
 pub(crate) async fn begin(app: &App, request: &Request) -> Result<Response, Failure> {
-    let unbound = Unbound::parse(parameters(request)?)?;
+    if request.method == Method::POST {
+        return begin_again(request);
+    }
+    let unbound = Unbound::parse(request.query.as_deref().unwrap_or_default().as_bytes())?;
     let found = app.store.client(unbound.client_id()).await?;
     let (client, defaults) = found.ok_or(PageError::Client)?;
-    let checked = match unbound.bind(&client)?.check(&client, &defaults) {
+    let bound = unbound.bind(&client)?;
+    let hinted_sub = match bound.id_token_hint().map(|token| hinted(app, token)) {
+        Some(None) => return answer::refuse(app, &bound.refuse_hint()),
+        Some(sub) => sub,
+        None => None,
+    };
+    let mut checked = match bound.check(&client, &defaults) {
         Ok(checked) => checked,
         Err(refusal) => return answer::refuse(app, &refusal),
     };
+    checked.hinted_sub = hinted_sub;
     let handle = secret::<Interaction>()?;
     let (browser, cookie) = Cookies::of(request).browser_or_new()?;
     let hashes = (handle.hashed(), browser.hashed());
@@ -35,16 +49,24 @@ pub(crate) async fn begin(app: &App, request: &Request) -> Result<Response, Fail
     Ok(with_cookie(redirect_303(&format!("/oauth/authorize/{}", handle.reveal())), cookie))
 }
 
-/// Query and body are never merged (W8).
-fn parameters(request: &Request) -> Result<&[u8], Failure> {
-    let query = request.query.as_deref().unwrap_or_default().as_bytes();
-    if request.method != Method::POST {
-        return Ok(query);
+/// Whom an ID token of ours names; it may have expired (OIDC Core §3.1.2.1).
+fn hinted(app: &App, token: &str) -> Option<String> {
+    let claims = app.keys.current().verify(token, Class::Token, "JWT").ok()?;
+    claims.get("sub")?.as_str().map(str::to_owned)
+}
+
+/// A POST from a client's page comes without our cookies (SameSite=Lax): it is sent round once as a GET, which
+/// brings them. Query and body are never merged (W8).
+fn begin_again(request: &Request) -> Result<Response, Failure> {
+    let malformed = || Failure::from(PageError::Malformed(FormError::Encoding));
+    if request.query.as_deref().is_some_and(|query| !query.is_empty()) || !is_form(request) {
+        return Err(malformed());
     }
-    if !query.is_empty() || !is_form(request) {
-        return Err(PageError::Malformed(oauth::form::FormError::Encoding).into());
+    let query = Form::parse(&request.body).map_err(PageError::Malformed)?.to_query();
+    if query.len() > QUERY_MAX {
+        return Err(malformed());
     }
-    Ok(&request.body)
+    Ok(redirect_303(&format!("/oauth/authorize?{query}")))
 }
 
 /// A visit to an interaction: one pure function says what comes next, and this performs it.
@@ -100,7 +122,11 @@ async fn issue(
         return Err(Failure::internal("a code without a session"));
     };
     let code = secret::<Code>()?;
-    let issue = issue_of(app, request, (handle, visit), (session, user), &code)?;
+    let sub = match &visit.sub {
+        Some(sub) => sub.clone(),
+        None => app.store.name_subject(user, &visit.client, &subject()?).await?,
+    };
+    let issue = issue_of(app, request, (handle, visit), (session, user, &sub), &code)?;
     if !app.store.issue_code(&issue).await? {
         return Err(Failure::Page(Problem::Expired));
     }
@@ -111,7 +137,7 @@ fn issue_of<'a>(
     app: &App,
     request: &'a Request,
     (handle, visit): (&Plain<Interaction>, &'a Visit),
-    (session, user): (SessionId, UserId),
+    (session, user, sub): (SessionId, UserId, &'a str),
     code: &Plain<Code>,
 ) -> Result<IssueCode<'a>, Failure> {
     use oauth::client::GrantType;
@@ -135,7 +161,7 @@ fn issue_of<'a>(
         request: &visit.request,
         code: code.hashed(),
         grant: GrantId(uuid::Uuid::now_v7()),
-        new_sub: subject()?,
+        sub,
         audiences: oauth::claims::audiences(
             &visit.request.audiences,
             &metadata.audiences,

@@ -3,7 +3,7 @@
 use http::StatusCode;
 use oauth::Plain;
 use oauth::account::email_key;
-use oauth::ids::SessionId;
+use oauth::ids::{SessionId, UserId};
 use oauth::password::BYTES_MAX;
 use oauth::secret::{Browser, Interaction, Session};
 use secrecy::{ExposeSecret as _, SecretString};
@@ -95,7 +95,7 @@ pub(crate) async fn post(app: &App, request: &Request) -> Result<Response, Failu
         return Err(oauth::Error::request("password too long").into());
     }
     let cookies = Cookies::of(request);
-    let Some(user) = verified(app, request, typed, password).await? else {
+    let Some((user, hash)) = verified(app, request, typed, password).await? else {
         let flow = flow.as_ref().map(|(handle, visit)| (handle, visit));
         let typed = typed.get(..254).unwrap_or(typed);
         return render(app, cookies.browser()?, flow, Attempt { username: typed, failed: true })
@@ -107,11 +107,15 @@ pub(crate) async fn post(app: &App, request: &Request) -> Result<Response, Failu
         secret: secret.hashed(),
         previous: cookies.session,
         user,
+        verified: &hash,
         lifetime_s: app.config.lifetimes.session_s,
+        idle_s: app.config.lifetimes.idle_s,
         interaction: flow.as_ref().map(|(handle, _)| handle.hashed()),
         request_id: request.id.as_str(),
     };
-    app.store.sign_in(&session).await?;
+    if !app.store.sign_in(&session).await? {
+        return Err(Failure::Page(Problem::Expired));
+    }
     let next = match &flow {
         Some((handle, _)) => format!("/oauth/authorize/{}", handle.reveal()),
         None => "/login".to_owned(),
@@ -119,30 +123,31 @@ pub(crate) async fn post(app: &App, request: &Request) -> Result<Response, Failu
     Ok(with_cookie(redirect_303(&next), Some(set_session(&secret)?)))
 }
 
+/// Who signed in, and the hash that says so.
 async fn verified(
     app: &App,
     request: &Request,
     typed: &str,
     password: SecretString,
-) -> Result<Option<oauth::ids::UserId>, Failure> {
+) -> Result<Option<(UserId, SecretString)>, Failure> {
     // A spelling that is no address is looked up all the same: the same work for every wrong answer.
     let key = email_key(typed).unwrap_or_else(|| "nobody".to_owned());
     let found = app.store.credential(&key).await?;
     let stored = found.as_ref().and_then(|credential| credential.password_hash.as_ref());
     let verdict = app.hasher.verify(password, stored).await?;
     let active = found.as_ref().filter(|credential| credential.active);
-    match (verdict, active) {
-        (Verdict::Right, Some(credential)) => Ok(Some(credential.user)),
-        (Verdict::Outdated(new), Some(credential)) => {
-            if let Some(old) = stored {
-                app.store.rehash(credential.user, old.expose_secret(), new.expose_secret()).await?;
+    if let (Some(credential), Some(old)) = (active, stored) {
+        match verdict {
+            Verdict::Right => return Ok(Some((credential.user, old.clone()))),
+            Verdict::Outdated(new) => {
+                let (was, is) = (old.expose_secret(), new.expose_secret());
+                app.store.rehash(credential.user, was, is).await?;
+                return Ok(Some((credential.user, new)));
             }
-            Ok(Some(credential.user))
-        }
-        (Verdict::Wrong | Verdict::Right | Verdict::Outdated(_), _) => {
-            let user = found.as_ref().map(|credential| credential.user);
-            app.store.sign_in_failed(user, request.id.as_str()).await?;
-            Ok(None)
+            Verdict::Wrong => {}
         }
     }
+    let user = found.as_ref().map(|credential| credential.user);
+    app.store.sign_in_failed(user, request.id.as_str()).await?;
+    Ok(None)
 }

@@ -14,6 +14,8 @@ use crate::pages::{self, Logout};
 use crate::routes::{form, query};
 use crate::store::SessionRow;
 
+/// Longest request that can be sent round as a GET, in bytes.
+const QUERY_MAX: usize = 7 * 1024;
 const PURPOSE: Purpose<'static> = Purpose { form: "logout", subject: "" };
 
 /// What a hint has proved.
@@ -29,7 +31,16 @@ enum Hint {
 /// An application begins. With a hint that names this very session it ends at once; otherwise the person is
 /// asked: an image on a foreign page must not sign anybody out (W46).
 pub(crate) async fn begin(app: &App, request: &Request) -> Result<Response, Failure> {
-    let parameters = if request.method == Method::POST { form(request)? } else { query(request)? };
+    // A POST from an application's page comes without our cookies (SameSite=Lax), so it could not end the
+    // session that it is about: it is sent round once as a GET, which brings them.
+    if request.method == Method::POST {
+        let parameters = form(request)?.to_query();
+        if parameters.len() > QUERY_MAX {
+            return Err(Failure::Page(Problem::Logout));
+        }
+        return Ok(redirect_303(&format!("/oauth/logout?{parameters}")));
+    }
+    let parameters = query(request)?;
     let asked = LogoutRequest::parse(&parameters).ok_or(Failure::Page(Problem::Logout))?;
     let session = current(app, request).await?;
     let (client, hint) = judge(app, &asked, session.as_ref()).await?;

@@ -8,6 +8,10 @@ use web::{Request, Response};
 use crate::app::App;
 use crate::failure::Failure;
 
+/// Seconds in which a key that was staged is surely in what every node serves: no copy of a key set that is
+/// older than the rotation policy allows may outlive the wait of a staged key.
+const PUBLISHED_S: u32 = 10;
+
 const STYLE: &str = include_str!("../../static/style.css");
 const FORM_POST: &str = include_str!("../../static/form-post.js");
 
@@ -20,7 +24,8 @@ pub(crate) fn discovery(app: &App) -> Response {
 /// key waits before it signs.
 pub(crate) fn jwks(app: &App, request: &Request) -> Result<Response, Failure> {
     let keys = app.keys.current();
-    if keys.jwks().is_empty() {
+    // A verifier that kept a set without the first keys would refuse the first tokens.
+    if !keys.is_complete() {
         return Err(Failure::Unavailable);
     }
     let seen = request.header("if-none-match").ok().flatten();
@@ -29,7 +34,14 @@ pub(crate) fn jwks(app: &App, request: &Request) -> Result<Response, Failure> {
     } else {
         json_bytes(StatusCode::OK, keys.jwks().to_vec())
     };
-    let age = format!("public, max-age={}", app.config.lifetimes.jwks_s);
+    let age = if app.keys.is_fresh() {
+        format!(
+            "public, max-age={}",
+            app.config.lifetimes.jwks_s.saturating_sub(PUBLISHED_S).max(1)
+        )
+    } else {
+        "no-cache".to_owned()
+    };
     Ok(with_header(with_header(response, ETAG, keys.etag()), CACHE_CONTROL, &age))
 }
 

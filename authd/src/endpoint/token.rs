@@ -19,7 +19,7 @@ use crate::app::{App, remaining_s, secret};
 use crate::failure::Failure;
 use crate::keys;
 use crate::routes::form;
-use crate::store::{Access, Outcome, Redeem, Rotate, Rotated};
+use crate::store::{Access, CodeGrant, Outcome, Redeem, Rotate, Rotated};
 
 /// Longest life of a token for the admin API, in seconds. keyd holds the same ceiling.
 const ADMIN_TOKEN_S: u32 = 300;
@@ -61,17 +61,20 @@ async fn code(
     check_grant(&client, GrantType::AuthorizationCode)?;
     let (Some(hash), Some(found)) = (hash, found) else { return Err(Error::grant().into()) };
     // A code seen spent needs no signature to be refused; the burn sees to what was issued from it.
-    let decided = oauth::code::exchange(&found.stored, &wanted, &client);
-    if decided.is_err() || found.spent {
-        app.store.burn(hash, &client.id, request.id.as_str()).await?;
-        return Err(Error::grant().into());
-    }
+    let decided = decide_code(app, &found, &wanted, &client);
+    let audiences = match decided {
+        Ok(audiences) if !found.spent => audiences,
+        other => {
+            app.store.burn(hash, &client.id, request.id.as_str()).await?;
+            return Err(other.err().unwrap_or(Error::grant()).into());
+        }
+    };
     let authentication =
         Authentication { auth_time: found.auth_time, amr: found.amr, session: found.session };
     let draft = Draft {
         sub: &found.sub,
         scopes: found.scopes,
-        audiences: found.audiences,
+        audiences,
         nonce: found.nonce.as_deref(),
         ends_at: found.ends_at,
         authentication: &authentication,
@@ -97,6 +100,19 @@ async fn code(
     }
 }
 
+/// Whether this client may redeem this code for this, and the audiences that its token will name.
+fn decide_code(
+    app: &App,
+    found: &CodeGrant,
+    wanted: &CodeRequest,
+    client: &Authenticated,
+) -> Result<Vec<String>, Error> {
+    oauth::code::exchange(&found.stored, wanted, client)?;
+    let audiences = oauth::refresh::narrow_audiences(&found.audiences, &wanted.audiences)?;
+    client.still_has(&found.scopes, &audiences, app.issuer())?;
+    Ok(audiences)
+}
+
 async fn refresh(
     app: &App,
     request: &Request,
@@ -111,7 +127,7 @@ async fn refresh(
         check_grant(&client, GrantType::RefreshToken)?;
         return Err(Error::grant().into());
     };
-    let narrowed = match oauth::refresh::narrow(&found.stored, &wanted, &client) {
+    let narrowed = match oauth::refresh::narrow(&found.stored, &wanted, &client, app.issuer()) {
         Ok(narrowed) => narrowed,
         Err(Refused::Stolen) => {
             app.store.stolen(found.id, &client.id, request.id.as_str()).await?;

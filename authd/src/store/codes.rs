@@ -147,10 +147,11 @@ impl Store {
                      AND revoked_at IS NULL AND NOT EXISTS (SELECT FROM claimed)
                    RETURNING id
                ), audited AS (
-                   INSERT INTO audit_events (plane, type, actor_type, actor, target_type, target, request_id)
+                   INSERT INTO audit_events (plane, type, actor_type, actor, tenant_id, target_type, target, request_id)
                    SELECT 'auth', CASE WHEN EXISTS (SELECT FROM granted) THEN $10
                                        WHEN EXISTS (SELECT FROM claimed) THEN $11 ELSE $12 END,
-                       'client', $8, 'grant', effect.id::text, $9
+                       'client', $8, (SELECT c.tenant_id FROM grants g JOIN clients c ON c.id = g.client WHERE g.id = effect.id),
+                       'grant', effect.id::text, $9
                    FROM (SELECT grant_id AS id FROM claimed UNION ALL SELECT id FROM replayed) effect
                )
                SELECT CASE WHEN EXISTS (SELECT FROM granted) THEN 0
@@ -195,9 +196,10 @@ impl Store {
                      AND revoked_at IS NULL AND NOT EXISTS (SELECT FROM burned)
                    RETURNING id
                )
-               INSERT INTO audit_events (plane, type, actor_type, actor, target_type, target, request_id)
-               SELECT 'auth', CASE WHEN EXISTS (SELECT FROM burned) THEN $4 ELSE $5 END, 'client', $2, 'grant',
-                   effect.id::text, $3
+               INSERT INTO audit_events (plane, type, actor_type, actor, tenant_id, target_type, target, request_id)
+               SELECT 'auth', CASE WHEN EXISTS (SELECT FROM burned) THEN $4 ELSE $5 END, 'client', $2,
+                   (SELECT c.tenant_id FROM grants g JOIN clients c ON c.id = g.client WHERE g.id = effect.id),
+                   'grant', effect.id::text, $3
                FROM (SELECT grant_id AS id FROM burned UNION ALL SELECT id FROM replayed) effect"#,
             code.as_bytes(),
             client.as_str(),

@@ -22,7 +22,10 @@ impl Store {
         .await?)
     }
 
-    /// The gate: spends the link and sets the password, once. Every other open link of the account is spent
+    /// The gate: a transaction whose first statement waits for every sign-in and every code under way for the
+    /// account (they hold its credentials row), so that the second sees what they made and ends it.
+    ///
+    /// Spends the link and sets the password, once. Every other open link of the account is spent
     /// with it, and its sessions end (W44). `false`: somebody else was faster, or it was no link.
     pub(crate) async fn enrol(
         &self,
@@ -30,6 +33,14 @@ impl Store {
         password_hash: &str,
         request_id: &str,
     ) -> Result<bool, StoreError> {
+        let mut transaction = self.pool.begin().await?;
+        sqlx::query!(
+            r#"SELECT c.user_id FROM credentials c JOIN enrolments e ON e.user_id = c.user_id
+               WHERE e.token_hash = $1 FOR UPDATE OF c"#,
+            token.as_bytes()
+        )
+        .fetch_optional(&mut *transaction)
+        .await?;
         let enrolled = sqlx::query_scalar!(
             r#"WITH spent AS (
                    UPDATE enrolments e SET used_at = now() FROM users u
@@ -58,8 +69,9 @@ impl Store {
             Event::Enrolled.as_str(),
             request_id,
         )
-        .fetch_one(&self.pool)
+        .fetch_one(&mut *transaction)
         .await?;
+        transaction.commit().await?;
         Ok(enrolled > 0)
     }
 }

@@ -18,6 +18,8 @@ pub(crate) struct Visit {
     pub(crate) user: Option<UserId>,
     pub(crate) email: Option<String>,
     pub(crate) session: Option<SessionId>,
+    /// What this client calls the person; `None`: they have not met.
+    pub(crate) sub: Option<String>,
     pub(crate) facts: Facts,
     pub(crate) now: Timestamp,
 }
@@ -32,7 +34,7 @@ pub(crate) struct IssueCode<'a> {
     pub(crate) request: &'a Request,
     pub(crate) code: Hashed<Code>,
     pub(crate) grant: GrantId,
-    pub(crate) new_sub: String,
+    pub(crate) sub: &'a str,
     pub(crate) audiences: Vec<String>,
     pub(crate) code_lifetime_s: u32,
     pub(crate) grant_lifetime_s: u32,
@@ -78,7 +80,7 @@ impl Store {
                    s.id AS "session_id?", u.id AS "user_id?", u.email AS "email?",
                    extract(epoch FROM s.auth_time)::bigint AS auth_time,
                    (c.tenant_id IS NULL OR m.user_id IS NOT NULL) AS "member!",
-                   w.scopes AS "remembered?", extract(epoch FROM now())::bigint AS "now!"
+                   w.scopes AS "remembered?", n.sub AS "sub?", extract(epoch FROM now())::bigint AS "now!"
                FROM interactions i
                    JOIN clients c ON c.id = i.client AND c.status = 'active'
                    LEFT JOIN tenants t ON t.id = c.tenant_id
@@ -87,7 +89,9 @@ impl Store {
                        AND EXISTS (SELECT FROM users a WHERE a.id = s.user_id AND a.status = 'active')
                    LEFT JOIN users u ON u.id = s.user_id
                    LEFT JOIN memberships m ON m.tenant_id = c.tenant_id AND m.user_id = u.id AND m.status = 'active'
-                   LEFT JOIN consents w ON w.user_id = u.id AND w.client = c.id AND w.withdrawn_at IS NULL
+                   LEFT JOIN consents w ON w.user_id = u.id AND w.client = c.id
+                       AND (w.withdrawn_at IS NULL OR w.granted_at > w.withdrawn_at)
+                   LEFT JOIN subjects n ON n.user_id = u.id AND n.tenant_id IS NOT DISTINCT FROM c.tenant_id
                WHERE i.handle_hash = $1 AND i.browser_hash = $2 AND i.completed_at IS NULL AND i.expires_at > now()
                  AND (c.tenant_id IS NULL OR t.status = 'active')"#,
             handle.as_bytes(),
@@ -104,8 +108,11 @@ impl Store {
             client_id: row.client_id,
             metadata: row.metadata,
         };
+        let hinted = &row.request.hinted_sub;
+        let as_hinted = hinted.is_none() || *hinted == row.sub;
+        let member = row.member;
         let signed_in =
-            row.auth_time.map(|at| SignedIn { auth_time: Timestamp(at), member: row.member });
+            row.auth_time.map(|at| SignedIn { auth_time: Timestamp(at), member, as_hinted });
         let remembered = match row.remembered {
             Some(list) => scopes(&list, "consents.scopes")?,
             None => ScopeSet::default(),
@@ -116,6 +123,7 @@ impl Store {
             user: row.user_id.map(UserId),
             email: row.email,
             session: row.session_id.map(SessionId),
+            sub: row.sub,
             facts: Facts {
                 signed_in,
                 authenticated_here: row.authenticated_here.unwrap_or(false),
@@ -141,10 +149,11 @@ impl Store {
                ), remembered AS (
                    INSERT INTO consents (user_id, client, scopes) SELECT $2, client, $3 FROM agreed
                    ON CONFLICT (user_id, client) DO UPDATE SET
-                       scopes = CASE WHEN consents.withdrawn_at IS NULL
+                       scopes = CASE WHEN consents.withdrawn_at IS NULL OR consents.granted_at > consents.withdrawn_at
                            THEN (SELECT array_agg(DISTINCT s ORDER BY s) FROM unnest(consents.scopes || excluded.scopes) s)
                            ELSE excluded.scopes END,
-                       granted_at = now(), withdrawn_at = NULL
+                       -- What a withdrawal killed stays dead: its time is kept, and older grants with it.
+                       granted_at = now()
                )
                INSERT INTO audit_events (plane, type, actor_type, actor, tenant_id, target_type, target, request_id, data)
                SELECT 'auth', $4, 'user', $2::uuid::text, $5, 'client', $6, $7, jsonb_build_object('scopes', $3::text[])
@@ -191,26 +200,54 @@ impl Store {
         Ok(ended > 0)
     }
 
-    /// The gate at the end of an interaction: completes it, finds or makes the subject, and records grant and
-    /// code, once. The session must still be alive at this very moment. `false`: lost the race, nothing issued.
+    /// What a client calls a person whom it has not met: a random name, kept from then on. Two at once agree.
+    pub(crate) async fn name_subject(
+        &self,
+        user: UserId,
+        client: &Client,
+        random: &str,
+    ) -> Result<String, StoreError> {
+        let tenant = client.tenant.map(|tenant| tenant.0);
+        sqlx::query!(
+            "INSERT INTO subjects (sub, user_id, tenant_id) VALUES ($1, $2, $3) ON CONFLICT DO NOTHING",
+            random,
+            user.0,
+            tenant
+        )
+        .execute(&self.pool)
+        .await?;
+        Ok(sqlx::query_scalar!(
+            "SELECT sub FROM subjects WHERE user_id = $1 AND tenant_id IS NOT DISTINCT FROM $2",
+            user.0,
+            tenant
+        )
+        .fetch_one(&self.pool)
+        .await?)
+    }
+
+    /// The gate at the end of an interaction: completes it and records grant and code, once. It holds the
+    /// account's credentials, so that a password change waits, and then ends what it made (W44). The session must still
+    /// be alive at this very moment. `false`: lost the race, nothing issued.
     pub(crate) async fn issue_code(&self, issue: &IssueCode<'_>) -> Result<bool, StoreError> {
         let issued = sqlx::query_scalar!(
-            r#"WITH completed AS (
+            r#"WITH held AS (
+                   SELECT c.user_id FROM credentials c JOIN sessions s ON s.user_id = c.user_id
+                       JOIN users u ON u.id = c.user_id AND u.status = 'active'
+                   WHERE c.user_id = $4 AND s.id = $3 AND c.changed_at <= s.auth_time AND s.ended_at IS NULL
+                     AND s.expires_at > now()
+                   FOR SHARE OF c
+               ), completed AS (
                    UPDATE interactions SET completed_at = now()
                    WHERE handle_hash = $1 AND browser_hash = $2 AND completed_at IS NULL AND expires_at > now()
-                     AND EXISTS (SELECT FROM sessions s JOIN users u ON u.id = s.user_id AND u.status = 'active'
-                                 WHERE s.id = $3 AND s.user_id = $4 AND s.ended_at IS NULL AND s.expires_at > now())
+                     AND EXISTS (SELECT FROM held)
                    RETURNING 1
-               ), subject AS (
-                   INSERT INTO subjects (sub, user_id, tenant_id) SELECT $5, $4, $6 FROM completed
-                   ON CONFLICT (user_id, tenant_id) DO UPDATE SET user_id = excluded.user_id
-                   RETURNING sub
                ), granted AS (
                    INSERT INTO grants (id, client, user_id, sub, session_id, scopes, audiences, offline, nonce,
                                        auth_time, amr, expires_at)
-                   SELECT $7, $8, $4, subject.sub, $3, $9, $10, $11, $12, s.auth_time, s.amr,
+                   SELECT $7, $8, $4, n.sub, $3, $9, $10, $11, $12, s.auth_time, s.amr,
                           now() + make_interval(secs => $13)
-                   FROM subject, sessions s WHERE s.id = $3
+                   FROM completed, sessions s, subjects n
+                   WHERE s.id = $3 AND n.sub = $5 AND n.user_id = $4 AND n.tenant_id IS NOT DISTINCT FROM $6
                    RETURNING id
                ), code AS (
                    INSERT INTO codes (code_hash, grant_id, redirect_uri, code_challenge, expires_at)
@@ -227,7 +264,7 @@ impl Store {
             issue.browser.as_bytes(),
             issue.session.0,
             issue.user.0,
-            issue.new_sub,
+            issue.sub,
             issue.client.tenant.map(|tenant| tenant.0),
             issue.grant.0,
             issue.client.key.0,

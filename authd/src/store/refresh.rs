@@ -135,10 +135,11 @@ impl Store {
         sqlx::query!(
             r#"WITH killed AS (
                    UPDATE grants SET revoked_at = now(), revoke_reason = 'refresh_stolen'
-                   WHERE id = $1 AND revoked_at IS NULL RETURNING id
+                   WHERE id = $1 AND revoked_at IS NULL RETURNING id, client
                )
-               INSERT INTO audit_events (plane, type, actor_type, actor, target_type, target, request_id)
-               SELECT 'auth', $4, 'client', $2, 'grant', id::text, $3 FROM killed"#,
+               INSERT INTO audit_events (plane, type, actor_type, actor, tenant_id, target_type, target, request_id)
+               SELECT 'auth', $4, 'client', $2, c.tenant_id, 'grant', k.id::text, $3
+               FROM killed k JOIN clients c ON c.id = k.client"#,
             grant.0,
             client.as_str(),
             request_id,
@@ -166,7 +167,7 @@ async fn rotate_in(
                -- successor nobody has used dies, with its access tokens. One live token per family, always.
                UPDATE refresh_tokens s SET rotated_at = now()
                FROM refresh_tokens p
-               WHERE p.token_hash = $1 AND p.rotated_at > now() - make_interval(secs => $3)
+               WHERE $3::float8 > 0 AND p.token_hash = $1 AND p.rotated_at > now() - make_interval(secs => $3)
                  AND s.token_hash = p.successor_hash AND s.rotated_at IS NULL
                  AND s.grant_id IN (SELECT id FROM live) AND NOT EXISTS (SELECT FROM claimed)
                RETURNING s.grant_id, s.token_hash
@@ -189,9 +190,10 @@ async fn rotate_in(
                WHERE id IN (SELECT id FROM live) AND revoked_at IS NULL AND NOT EXISTS (SELECT FROM granted)
                RETURNING id
            ), audited AS (
-               INSERT INTO audit_events (plane, type, actor_type, actor, target_type, target, request_id)
-               SELECT 'auth', CASE WHEN EXISTS (SELECT FROM granted) THEN $11 ELSE $12 END, 'client', $9, 'grant',
-                   effect.id::text, $10
+               INSERT INTO audit_events (plane, type, actor_type, actor, tenant_id, target_type, target, request_id)
+               SELECT 'auth', CASE WHEN EXISTS (SELECT FROM granted) THEN $11 ELSE $12 END, 'client', $9,
+                   (SELECT c.tenant_id FROM grants g JOIN clients c ON c.id = g.client WHERE g.id = effect.id),
+                   'grant', effect.id::text, $10
                FROM (SELECT grant_id AS id FROM granted UNION ALL SELECT id FROM reused) effect
            )
            SELECT CASE WHEN EXISTS (SELECT FROM granted) THEN 0

@@ -3,6 +3,7 @@
 use oauth::Hashed;
 use oauth::ids::{SessionId, UserId};
 use oauth::secret::{Interaction, Session};
+use secrecy::{ExposeSecret as _, SecretString};
 use store::audit::Event;
 
 use super::{Store, StoreError};
@@ -21,7 +22,11 @@ pub(crate) struct NewSession<'a> {
     /// The cookie that came with the sign-in: its session is taken over (same person) or ended.
     pub(crate) previous: Option<Hashed<Session>>,
     pub(crate) user: UserId,
+    /// The hash that the password was verified against: it must still be the account's.
+    pub(crate) verified: &'a SecretString,
     pub(crate) lifetime_s: u32,
+    /// A session that has been idle for longer is not taken over.
+    pub(crate) idle_s: u32,
     pub(crate) interaction: Option<Hashed<Interaction>>,
     pub(crate) request_id: &'a str,
 }
@@ -71,26 +76,33 @@ impl Store {
 
     /// The gate of a sign-in. The secret is always new (W42). The same person signing in again keeps the
     /// session, so that what hangs on it lives on; another person's session at this browser ends first.
-    pub(crate) async fn sign_in(&self, new: &NewSession<'_>) -> Result<(), StoreError> {
-        sqlx::query!(
-            r#"WITH renewed AS (
+    /// `false`: the password was changed while it was being verified (W44).
+    pub(crate) async fn sign_in(&self, new: &NewSession<'_>) -> Result<bool, StoreError> {
+        let signed_in = sqlx::query_scalar!(
+            r#"WITH held AS (
+                   SELECT user_id FROM credentials WHERE user_id = $4 AND password_hash = $9 FOR SHARE
+               ), renewed AS (
                    UPDATE sessions SET secret_hash = $2, auth_time = now(), last_seen_at = now(), amr = ARRAY['pwd']
-                   WHERE secret_hash = $3 AND user_id = $4 AND ended_at IS NULL AND expires_at > now()
+                   WHERE secret_hash = $3 AND user_id IN (SELECT user_id FROM held) AND ended_at IS NULL
+                     AND expires_at > now() AND last_seen_at > now() - make_interval(secs => $10)
                    RETURNING id
                ), ended AS (
                    UPDATE sessions SET ended_at = now()
-                   WHERE secret_hash = $3 AND user_id <> $4 AND ended_at IS NULL
+                   WHERE secret_hash = $3 AND id NOT IN (SELECT id FROM renewed) AND ended_at IS NULL
+                     AND EXISTS (SELECT FROM held)
                ), made AS (
                    INSERT INTO sessions (id, secret_hash, user_id, amr, expires_at)
-                   SELECT $1, $2, $4, ARRAY['pwd'], now() + make_interval(secs => $5)
+                   SELECT $1, $2, user_id, ARRAY['pwd'], now() + make_interval(secs => $5) FROM held
                    WHERE NOT EXISTS (SELECT FROM renewed) RETURNING id
                ), noted AS (
                    UPDATE interactions SET authenticated_at = now(), consented_by = NULL
-                   WHERE handle_hash = $6 AND completed_at IS NULL
+                   WHERE handle_hash = $6 AND completed_at IS NULL AND EXISTS (SELECT FROM held)
+               ), audited AS (
+                   INSERT INTO audit_events (plane, type, actor_type, actor, target_type, target, request_id)
+                   SELECT 'auth', $7, 'user', $4::uuid::text, 'session', id::text, $8
+                   FROM (SELECT id FROM renewed UNION ALL SELECT id FROM made) session
                )
-               INSERT INTO audit_events (plane, type, actor_type, actor, target_type, target, request_id)
-               SELECT 'auth', $7, 'user', $4::uuid::text, 'session', id::text, $8
-               FROM (SELECT id FROM renewed UNION ALL SELECT id FROM made) session"#,
+               SELECT count(*) AS "count!" FROM held"#,
             new.id.0,
             new.secret.as_bytes(),
             new.previous.as_ref().map(|hash| hash.as_bytes().as_slice()),
@@ -99,10 +111,12 @@ impl Store {
             new.interaction.as_ref().map(|hash| hash.as_bytes().as_slice()),
             Event::SignedIn.as_str(),
             new.request_id,
+            new.verified.expose_secret(),
+            f64::from(new.idle_s),
         )
-        .execute(&self.pool)
+        .fetch_one(&self.pool)
         .await?;
-        Ok(())
+        Ok(signed_in > 0)
     }
 
     /// A failed sign-in leaves nothing but this row. `user`: whose account it was, if any.

@@ -2,7 +2,7 @@
 //! exact text presented, so nothing that we did not issue, to the byte, is ever found (W27).
 
 use oauth::Hashed;
-use oauth::ids::{ClientId, ClientKey, SessionId, TokenId};
+use oauth::ids::{ClientId, ClientKey, SessionId, TenantId, TokenId};
 use oauth::introspection::Live;
 use oauth::secret::Access;
 use oauth::userinfo::Profile;
@@ -27,7 +27,7 @@ impl Store {
         hash: Hashed<Access>,
     ) -> Result<Option<Live>, StoreError> {
         let row = sqlx::query!(
-            r#"SELECT c.id AS "client!", c.client_id AS "client_id!", g.sub AS "sub!", g.session_id,
+            r#"SELECT c.id AS "client!", c.client_id AS "client_id!", c.tenant_id, g.sub AS "sub!", g.session_id,
                    coalesce(a.scopes, g.scopes) AS "scopes!", coalesce(a.audiences, g.audiences) AS "audiences!",
                    extract(epoch FROM coalesce(a.issued_at, r.created_at))::bigint AS "issued_at!",
                    extract(epoch FROM coalesce(a.expires_at, g.expires_at))::bigint AS "expires_at!",
@@ -47,6 +47,7 @@ impl Store {
         Ok(Some(Live {
             client: ClientKey(row.client),
             client_id,
+            tenant: row.tenant_id.map(TenantId),
             sub: row.sub,
             scopes: scopes(&row.scopes, "access_tokens.scopes")?,
             audiences: row.audiences,
@@ -103,15 +104,15 @@ impl Store {
                ), access AS (
                    UPDATE access_tokens SET revoked_at = now()
                    WHERE jti IN (SELECT jti FROM found WHERE client = $2) AND revoked_at IS NULL
-                   RETURNING grant_id
+                   RETURNING jti, grant_id
                ), family AS (
                    UPDATE grants SET revoked_at = now(), revoke_reason = 'revoked'
                    WHERE id IN (SELECT grant_id FROM found WHERE client = $2 AND jti IS NULL) AND revoked_at IS NULL
                    RETURNING id
                ), audited AS (
-                   INSERT INTO audit_events (plane, type, actor_type, actor, target_type, target, request_id)
-                   SELECT 'auth', $4, 'client', $3, kind, id::text, $5
-                   FROM (SELECT 'access_token' AS kind, grant_id AS id FROM access
+                   INSERT INTO audit_events (plane, type, actor_type, actor, tenant_id, target_type, target, request_id)
+                   SELECT 'auth', $4, 'client', $3, (SELECT tenant_id FROM clients WHERE id = $2), kind, id::text, $5
+                   FROM (SELECT 'access_token' AS kind, jti AS id FROM access
                          UNION ALL SELECT 'grant', id FROM family) effect
                )
                SELECT count(*) AS "count!" FROM found WHERE client <> $2"#,

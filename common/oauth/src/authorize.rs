@@ -222,9 +222,22 @@ pub struct Request {
     pub max_age: Option<u32>,
     /// Prefills the sign-in page.
     pub login_hint: Option<String>,
+    /// The `sub` that a verified `id_token_hint` names: nobody else's sign-in will do.
+    pub hinted_sub: Option<String>,
 }
 
 impl Bound {
+    /// An ID token of ours, as a hint about the user; its signature is for whoever holds keys to check.
+    pub fn id_token_hint(&self) -> Option<&str> {
+        self.form.one("id_token_hint").ok().flatten()
+    }
+
+    /// The answer to a hint that is not ours.
+    pub fn refuse_hint(self) -> Refusal {
+        let description = "id_token_hint is not an ID token of this issuer";
+        Refusal { code: ErrorCode::InvalidRequest, description, back: self.back }
+    }
+
     /// Checks everything else. `defaults`: the scopes that the tenant grants when none are asked for.
     pub fn check(self, client: &Client, defaults: &ScopeSet) -> Result<Request, Refusal> {
         let Self { form, back } = self;
@@ -290,6 +303,7 @@ fn check(
         prompt: prompt(one("prompt"))?,
         max_age: max_age(one("max_age"))?,
         login_hint,
+        hinted_sub: None,
     })
 }
 
@@ -394,6 +408,8 @@ pub struct SignedIn {
     pub auth_time: Timestamp,
     /// Whether they may use this client: its tenant is theirs, or the client is the platform's.
     pub member: bool,
+    /// Whether they are whom the request's hint names; true without a hint.
+    pub as_hinted: bool,
 }
 
 /// What is known when an interaction is visited.
@@ -433,6 +449,19 @@ pub fn next(request: &Request, client: &Client, facts: &Facts, now: Timestamp) -
             Step::Authenticate,
         );
     };
+    // "If the End-User identified by the ID Token is already logged in …, the Authorization Server returns a
+    // positive response; otherwise, it MUST return an error, such as login_required" (OIDC Core §3.1.2.1).
+    if !user.as_hinted {
+        if facts.authenticated_here {
+            return Step::Refuse(ErrorCode::LoginRequired, "another user signed in");
+        }
+        return prompt_or(
+            request,
+            ErrorCode::LoginRequired,
+            "another user is signed in",
+            Step::Authenticate,
+        );
+    }
     let again = request.prompt.login || request.prompt.select_account;
     if again && !facts.authenticated_here {
         return Step::Authenticate;

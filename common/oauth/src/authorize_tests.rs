@@ -263,7 +263,11 @@ const NOW: Timestamp = Timestamp(1_000_000);
 
 fn facts(age: i64) -> Facts {
     Facts {
-        signed_in: Some(SignedIn { auth_time: Timestamp(NOW.0 - age), member: true }),
+        signed_in: Some(SignedIn {
+            auth_time: Timestamp(NOW.0 - age),
+            member: true,
+            as_hinted: true,
+        }),
         authenticated_here: false,
         consented_here: false,
         remembered: "openid profile".parse().unwrap(),
@@ -330,10 +334,31 @@ fn w15_a_native_public_client_always_gets_a_page() {
 
 #[test]
 fn a_stranger_to_the_tenant_is_refused() {
-    let stranger =
-        Facts { signed_in: Some(SignedIn { auth_time: NOW, member: false }), ..facts(0) };
+    let stranger = Facts {
+        signed_in: Some(SignedIn { auth_time: NOW, member: false, as_hinted: true }),
+        ..facts(0)
+    };
     let outcome = next(&checked(&[]).unwrap(), &plain_client(), &stranger, NOW);
     assert!(matches!(outcome, Step::Refuse(ErrorCode::AccessDenied, _)));
+}
+
+#[test]
+fn w17_a_hint_about_somebody_else_never_gets_this_users_code() {
+    let client = plain_client();
+    let other = SignedIn { auth_time: NOW, member: true, as_hinted: false };
+    let here =
+        |authenticated_here| Facts { signed_in: Some(other), authenticated_here, ..facts(0) };
+    let silent = checked(&[("prompt", Some("none"))]).unwrap();
+    assert!(matches!(
+        next(&silent, &client, &here(false), NOW),
+        Step::Refuse(ErrorCode::LoginRequired, _)
+    ));
+    let request = checked(&[]).unwrap();
+    assert_eq!(next(&request, &client, &here(false), NOW), Step::Authenticate);
+    assert!(matches!(
+        next(&request, &client, &here(true), NOW),
+        Step::Refuse(ErrorCode::LoginRequired, _)
+    ));
 }
 
 proptest! {
@@ -344,21 +369,21 @@ proptest! {
         signed_in in any::<bool>(), member in any::<bool>(), age in 0_i64..1000,
         authenticated_here in any::<bool>(), consented_here in any::<bool>(), remembered in any::<bool>(),
         first_party in any::<bool>(), none in any::<bool>(), login in any::<bool>(), consent in any::<bool>(),
-        max_age in proptest::option::of(0_u32..1000),
+        max_age in proptest::option::of(0_u32..1000), as_hinted in any::<bool>(),
     ) {
         let client = client(&serde_json::json!({"skip_authorization": first_party}));
         let mut request = checked(&[]).unwrap();
         request.prompt = Prompt { none, login: login && !none, consent: consent && !none, select_account: false };
         request.max_age = max_age;
         let facts = Facts {
-            signed_in: signed_in.then_some(SignedIn { auth_time: Timestamp(NOW.0 - age), member }),
+            signed_in: signed_in.then_some(SignedIn { auth_time: Timestamp(NOW.0 - age), member, as_hinted }),
             authenticated_here,
             consented_here,
             remembered: if remembered { request.scopes.clone() } else { ScopeSet::default() },
         };
         let step = next(&request, &client, &facts, NOW);
         if step == Step::Issue {
-            prop_assert!(signed_in && member);
+            prop_assert!(signed_in && member && as_hinted);
             prop_assert!(consented_here || (!request.prompt.consent && (first_party || remembered)));
             prop_assert!(authenticated_here || !request.prompt.login);
             let fresh = max_age.is_none_or(|max| max > 0 && age <= i64::from(max));

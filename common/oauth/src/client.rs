@@ -14,7 +14,7 @@ use crate::form::Form;
 use crate::ids::{ClientId, ClientKey, TenantId};
 use crate::secret::{Client as ClientSecret, Hashed};
 use crate::uri::RedirectUri;
-use crate::{Error, ScopeSet, Timestamp, basic, scope};
+use crate::{Error, ErrorCode, ScopeSet, Timestamp, basic, scope};
 
 /// Most redirect URIs, post-logout URIs, or audiences of one client.
 const LIST_MAX: usize = 50;
@@ -468,6 +468,29 @@ impl Client {
         } else {
             Err(Error::client())
         }
+    }
+
+    /// Whether what was granted once is still the client's: what it lost since then is not issued again, at
+    /// any grant (W33).
+    pub fn still_has(
+        &self,
+        scopes: &ScopeSet,
+        audiences: &[String],
+        issuer: &str,
+    ) -> Result<(), Error> {
+        if !scopes.is_subset(&self.metadata.scope) {
+            let lost = "the client may no longer ask for one of these scopes";
+            return Err(Error::new(ErrorCode::InvalidScope, lost));
+        }
+        let own =
+            |audience: &String| audience == issuer || self.metadata.audiences.contains(audience);
+        if !audiences.iter().all(own) {
+            return Err(Error::new(
+                ErrorCode::InvalidTarget,
+                "the client may no longer use one of these audiences",
+            ));
+        }
+        Ok(())
     }
 
     /// The registered URI that `presented` matches.

@@ -10,7 +10,6 @@ use crate::pkce::Challenge;
 use crate::secret::{Code, Plain};
 
 /// `grant_type=authorization_code`, parsed.
-#[derive(Debug)]
 pub struct CodeRequest {
     /// The code; `None`: its text cannot be one of ours.
     pub code: Option<Plain<Code>>,
@@ -18,12 +17,8 @@ pub struct CodeRequest {
     pub redirect_uri: Option<String>,
     /// As presented.
     pub verifier: Option<String>,
-}
-
-impl std::fmt::Debug for Plain<Code> {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str("Plain<Code>(..)")
-    }
+    /// Audiences asked for.
+    pub audiences: Vec<String>,
 }
 
 /// What was stored when the code was issued.

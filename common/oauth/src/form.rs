@@ -35,9 +35,15 @@ impl std::error::Error for FormError {}
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Repeated;
 
-/// Decoded parameters in order.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
+/// Decoded parameters in order. `Debug` names them and shows no value: passwords come in forms.
+#[derive(Clone, Default, PartialEq, Eq)]
 pub struct Form(Vec<(String, String)>);
+
+impl fmt::Debug for Form {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_list().entries(self.0.iter().map(|(name, _)| name)).finish()
+    }
+}
 
 impl Form {
     /// Decodes once.
@@ -71,6 +77,13 @@ impl Form {
             .iter()
             .filter(move |(own, value)| own == name && !value.is_empty())
             .map(|(_, value)| value.as_str())
+    }
+
+    /// The same parameters as a query.
+    pub fn to_query(&self) -> String {
+        let pairs: Vec<_> =
+            self.0.iter().map(|(n, v)| format!("{}={}", encode(n), encode(v))).collect();
+        pairs.join("&")
     }
 
     /// Whether any parameter but `resource` and `audience` occurs twice, known or not (W94).

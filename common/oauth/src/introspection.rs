@@ -3,7 +3,7 @@
 use serde::Serialize;
 
 use crate::client::Authenticated;
-use crate::ids::{ClientId, ClientKey, SessionId, TokenId};
+use crate::ids::{ClientId, ClientKey, SessionId, TenantId, TokenId};
 use crate::{ScopeSet, Timestamp};
 
 /// A live access or refresh token, as the database knows it.
@@ -13,6 +13,8 @@ pub struct Live {
     pub client: ClientKey,
     /// The same, by name.
     pub client_id: ClientId,
+    /// Whose client that is; `None`: the platform's.
+    pub tenant: Option<TenantId>,
     /// `sub`.
     pub sub: String,
     /// `scope`.
@@ -59,14 +61,18 @@ struct Details {
 }
 
 impl Introspection {
-    /// What `asker` may hear of `token`: the issuing client, and a client that is an audience of it (one
-    /// whose `client_id` the token names). Everybody else hears that it is not active (W68). A refresh
-    /// token is the issuing client's business alone.
+    /// What `asker` may hear of `token`: the issuing client, and a client of the same tenant that is an
+    /// audience of it (one whose `client_id` the token names). Everybody else hears that it is not active
+    /// (W68). A refresh token is the issuing client's business alone.
     pub fn answer(issuer: &str, token: Option<&Live>, asker: &Authenticated) -> Self {
         let Some(token) = token else { return Self::inactive() };
         let own = token.client == asker.key;
-        let named =
-            token.token.is_some() && token.audiences.iter().any(|aud| aud == asker.id.as_str());
+        // A name is only a name within its tenant, and nobody is called like the issuer: that is the
+        // audience of tokens that were asked for none.
+        let named = token.token.is_some()
+            && token.tenant == asker.tenant
+            && asker.id.as_str() != issuer
+            && token.audiences.iter().any(|aud| aud == asker.id.as_str());
         // A public client cannot prove that it is the one that the token was issued to.
         if asker.metadata.is_public() || !(own || named) {
             return Self::inactive();

@@ -51,6 +51,7 @@ pub fn narrow(
     stored: &StoredGrant,
     request: &RefreshRequest,
     client: &Authenticated,
+    issuer: &str,
 ) -> Result<Narrowed, Refused> {
     if stored.client != client.key {
         return Err(Refused::Stolen);
@@ -62,25 +63,19 @@ pub fn narrow(
             "beyond what was granted",
         )));
     }
-    // What the client lost since then is not given again.
-    if !scopes.is_subset(&client.metadata.scope) {
-        return Err(Refused::Mistake(Error::new(
-            ErrorCode::InvalidScope,
-            "the client may no longer ask for one of these scopes",
-        )));
-    }
-    if request.audiences.iter().any(|wanted| !stored.audiences.contains(wanted)) {
-        return Err(Refused::Mistake(Error::new(
-            ErrorCode::InvalidTarget,
-            "beyond what was granted",
-        )));
-    }
-    let audiences = if request.audiences.is_empty() {
-        stored.audiences.clone()
-    } else {
-        request.audiences.clone()
-    };
+    let audiences =
+        narrow_audiences(&stored.audiences, &request.audiences).map_err(Refused::Mistake)?;
+    client.still_has(&scopes, &audiences, issuer).map_err(Refused::Mistake)?;
     Ok(Narrowed { scopes, audiences })
+}
+
+/// "the client … can specify the desired resource" among those granted (RFC 8707 §2.2); all of them when it
+/// names none.
+pub fn narrow_audiences(granted: &[String], wanted: &[String]) -> Result<Vec<String>, Error> {
+    if wanted.iter().any(|wanted| !granted.contains(wanted)) {
+        return Err(Error::new(ErrorCode::InvalidTarget, "beyond what was granted"));
+    }
+    Ok(if wanted.is_empty() { granted } else { wanted }.to_vec())
 }
 
 /// Whether a grant gets a refresh token at all: the client must be registered for it. Without

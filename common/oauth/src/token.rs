@@ -25,6 +25,8 @@ impl TokenRequest {
         }
         let one = |name| form.one(name).ok().flatten();
         let word = one("grant_type").ok_or(Error::request("grant_type is missing"))?;
+        let audiences =
+            form.all("resource").chain(form.all("audience")).map(str::to_owned).collect();
         match GrantType::parse(word) {
             Some(GrantType::AuthorizationCode) => {
                 let code = one("code").ok_or(Error::request("code is missing"))?;
@@ -32,6 +34,7 @@ impl TokenRequest {
                     code: Plain::parse(code),
                     redirect_uri: one("redirect_uri").map(str::to_owned),
                     verifier: one("code_verifier").map(str::to_owned),
+                    audiences,
                 }))
             }
             Some(GrantType::RefreshToken) => {
@@ -43,8 +46,6 @@ impl TokenRequest {
                             .map_err(|_| Error::new(ErrorCode::InvalidScope, "malformed scope"))
                     })
                     .transpose()?;
-                let audiences =
-                    form.all("resource").chain(form.all("audience")).map(str::to_owned).collect();
                 Ok(Self::Refresh(RefreshRequest { token: Plain::parse(token), scopes, audiences }))
             }
             Some(

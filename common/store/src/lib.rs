@@ -65,10 +65,11 @@ fn options(url: &str, program: &str) -> Result<PgConnectOptions, InvalidUrl> {
 pub fn is_outage(error: &sqlx::Error) -> bool {
     if let Some(error) = error.as_database_error() {
         // 08 connection, 53 resources, 57 operator intervention (also statement_timeout), 40 rollback, 55P03
-        // lock, 25006 read-only after a failover.
+        // lock, 25006 read-only after a failover, 42501 a grant that somebody took away: an act whose audit
+        // row cannot be written does not happen (W165), and may be tried again when it can.
         return error.code().is_some_and(|code| {
             ["08", "53", "57", "40"].iter().any(|class| code.starts_with(class))
-                || matches!(&*code, "55P03" | "25006")
+                || matches!(&*code, "55P03" | "25006" | "42501")
         });
     }
     matches!(

@@ -130,7 +130,8 @@ pub(crate) async fn answer<H: Handler>(
     let (parts, body) = request.into_parts();
     let (method, path) = (parts.method.clone(), parts.uri.path().to_owned());
     let http_1 = parts.version < Version::HTTP_2;
-    // Never the query: it may hold what belongs to nobody's log.
+    // Never the query, and no segment that could be a secret: it belongs to nobody's log.
+    let path = masked(&path);
     let span = tracing::info_span!("request", %id, %method, path);
 
     let mut close = chunked(&parts.headers);
@@ -387,4 +388,13 @@ impl Body for Tracked {
             None => SizeHint::default(),
         }
     }
+}
+
+/// The longest segment of a path that is logged as it is, in bytes. No route of ours has a longer name; a
+/// bearer secret or a handle is longer.
+const SEGMENT_MAX: usize = 36;
+
+fn masked(path: &str) -> String {
+    let mask = |segment| if str::len(segment) > SEGMENT_MAX { "*" } else { segment };
+    path.split('/').map(mask).collect::<Vec<_>>().join("/")
 }

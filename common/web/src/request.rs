@@ -51,7 +51,8 @@ impl fmt::Display for Malformed {
 impl std::error::Error for Malformed {}
 
 /// A whole request. It came over TLS; there is no other way in.
-#[derive(Debug)]
+///
+/// No `Debug`: headers, query and body are where secrets are.
 pub struct Request {
     /// One of GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS; others were answered 405.
     pub method: Method,
