@@ -98,12 +98,18 @@ pub(crate) enum Mode {
 }
 
 /// Makes the platform administrator with a one-time link to set a password, and the clients of the console
-/// and of this command. A second run changes nothing and exits with 1.
+/// and of this command. A second run changes nothing and exits with 1; --renew-link is for a link that was
+/// lost before anybody used it.
 #[derive(clap::Args)]
 pub(crate) struct Bootstrap {
-    /// Whose account; without it, `OPENTRUSTY_BOOTSTRAP_ADMIN_EMAIL` says
+    /// Whose account; without it, `OPENTRUSTY_BOOTSTRAP_ADMIN_EMAIL` says. With --renew-link: the
+    /// administrator's address from now on, if it is not the one that is stored
     #[arg(long)]
     pub(crate) email: Option<String>,
+    /// Print another one-time link and make the earlier ones useless, as long as no platform administrator
+    /// has a password
+    #[arg(long, conflicts_with_all = ["issuer", "console_origin"])]
+    pub(crate) renew_link: bool,
     /// The issuer for good; without it, `OPENTRUSTY_ISSUER` says
     #[arg(long, value_name = "URL")]
     pub(crate) issuer: Option<Issuer>,
@@ -228,6 +234,7 @@ mod tests {
             &["opentrusty", "seed"][..],
             &["opentrusty", "serve", "both"],
             &["opentrusty", "keys", "activate"],
+            &["opentrusty", "bootstrap", "--renew-link", "--issuer", "https://localhost"],
         ] {
             assert!(Args::try_parse_from(words).is_err(), "{words:?}");
         }

@@ -1,6 +1,10 @@
 //! `opentrusty bootstrap`: fixes the issuer, makes the first platform administrator and the two clients of
 //! the platform. Once: the row in `installation` is the gate, and everything else commits with it.
 
+mod renew;
+
+use std::fmt;
+
 use oauth::Plain;
 use oauth::client::{Draft, Metadata};
 use oauth::ids::ClientId;
@@ -29,12 +33,20 @@ pub(crate) const SCOPE: &str = "openid profile email opentrusty:admin";
 /// What the command was told.
 struct Wanted {
     issuer: Issuer,
-    email: String,
-    email_key: String,
+    address: Address,
     clients: [(ClientId, Metadata); 2],
 }
 
+/// An e-mail address as it was typed, and its canonical key.
+struct Address {
+    email: String,
+    key: String,
+}
+
 pub(crate) fn run(place: &Place, args: &Bootstrap) -> Result<(), Failure> {
+    if args.renew_link {
+        return renew::run(place, args.email.as_deref());
+    }
     let wanted = Wanted::of(place, args)?;
     database::with(place, async |pool| {
         database::check_schema(&pool).await?;
@@ -65,14 +77,21 @@ impl Wanted {
             Some(email) => email.clone(),
             None => place.required("bootstrap_admin_email")?,
         };
-        let email_key = oauth::account::email_key(&email)
-            .ok_or_else(|| Failure::value("--email", "not an e-mail address"))?;
+        let address = Address::of(&email)?;
         let origin = match &args.console_origin {
             Some(origin) => origin.clone(),
             None => place.optional("console_origin")?.unwrap_or_else(|| CONSOLE_ORIGIN.to_owned()),
         };
         let clients = platform_clients(&origin, &place.api()?)?;
-        Ok(Self { issuer, email: email.trim().to_owned(), email_key, clients })
+        Ok(Self { issuer, address, clients })
+    }
+}
+
+impl Address {
+    fn of(typed: &str) -> Result<Self, Failure> {
+        let key = oauth::account::email_key(typed)
+            .ok_or_else(|| Failure::value("--email", "not an e-mail address"))?;
+        Ok(Self { email: typed.trim().to_owned(), key })
     }
 }
 
@@ -121,14 +140,18 @@ impl Done {
     fn show(&self, wanted: &Wanted) -> Result<(), Failure> {
         let account = if self.new_account { "new account" } else { "existing account" };
         say(format!("issuer                  {}", wanted.issuer))?;
-        say(format!("platform administrator  {} ({account})", wanted.email))?;
+        say(format!("platform administrator  {} ({account})", wanted.address.email))?;
         say(format!("clients                 {CONSOLE}, {CLI}"))?;
         let Some(link) = &self.link else {
             return say("password                the account has one");
         };
-        say("\nSet the password within an hour; the link works once and is not shown again:")?;
-        say(format!("  {}/enroll?token={}\n", wanted.issuer, link.reveal()))
+        say_link(&wanted.issuer, link)
     }
+}
+
+fn say_link(issuer: &impl fmt::Display, link: &Plain<Enrolment>) -> Result<(), Failure> {
+    say("\nSet the password within an hour; the link works once and is not shown again:")?;
+    say(format!("  {issuer}/enroll?token={}\n", link.reveal()))
 }
 
 async fn write(transaction: &mut PgConnection, wanted: &Wanted) -> Result<Done, Failure> {
@@ -140,9 +163,12 @@ async fn write(transaction: &mut PgConnection, wanted: &Wanted) -> Result<Done, 
     .execute(&mut *transaction)
     .await?;
     if gate.rows_affected() == 0 {
-        return Err(Failure::refused(
-            "this installation was bootstrapped already; nothing was changed",
-        ));
+        let already = "this installation was bootstrapped already; nothing was changed";
+        return Err(Failure::refused(if renew::possible(transaction).await? {
+            format!("{already}; `opentrusty bootstrap --renew-link` prints another link")
+        } else {
+            already.to_owned()
+        }));
     }
     let (user, new_account, has_password) = administrator(&mut *transaction, wanted).await?;
     sqlx::query!(
@@ -175,8 +201,8 @@ async fn administrator(
     let made = sqlx::query!(
         "INSERT INTO users (id, email, email_key) VALUES ($1, $2, $3) ON CONFLICT (email_key) DO NOTHING",
         Uuid::now_v7(),
-        wanted.email,
-        wanted.email_key
+        wanted.address.email,
+        wanted.address.key
     )
     .execute(&mut *transaction)
     .await?;
@@ -184,7 +210,7 @@ async fn administrator(
         r#"SELECT id, status = 'active' AS "active!",
                EXISTS (SELECT FROM credentials c WHERE c.user_id = u.id) AS "has_password!"
            FROM users u WHERE email_key = $1"#,
-        wanted.email_key
+        wanted.address.key
     )
     .fetch_one(transaction)
     .await?;

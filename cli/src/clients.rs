@@ -22,7 +22,7 @@ pub(crate) struct Registration<'a> {
     pub(crate) tenant: Option<TenantId>,
     pub(crate) id: &'a ClientId,
     pub(crate) metadata: &'a Metadata,
-    /// Its one secret; `None` for a public client.
+    /// The secret that it shall know; `None` for a public client.
     pub(crate) secret: Option<Hashed<ClientSecret>>,
 }
 
@@ -68,7 +68,8 @@ pub(crate) async fn put(
     Ok(Outcome::of_upsert(written).and(secret))
 }
 
-/// The declared secret replaces every other one, unless it is among those that live.
+/// The declared secret replaces every other one, unless it is among those that live. So this never adds one
+/// beside another: a client whose secret is being replaced has two that live, and no client has more.
 async fn put_secret(
     transaction: &mut PgConnection,
     client: Uuid,

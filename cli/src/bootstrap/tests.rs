@@ -28,18 +28,17 @@ fn an_origin_that_no_browser_would_return_to_is_refused() {
     }
 }
 
-fn wanted(email: &str) -> Wanted {
+pub(super) fn wanted(email: &str) -> Wanted {
     Wanted {
         issuer: "https://auth.example.com".parse().unwrap(),
-        email: email.to_owned(),
-        email_key: email.to_owned(),
+        address: Address::of(email).unwrap(),
         clients: platform_clients("https://console.example.com", "https://api.example.com")
             .unwrap(),
     }
 }
 
 /// Rows of everything that a bootstrap writes.
-async fn rows(pool: &PgPool) -> Vec<i64> {
+pub(super) async fn rows(pool: &PgPool) -> Vec<i64> {
     let mut counts = Vec::new();
     for sql in [
         "SELECT count(*) FROM installation",

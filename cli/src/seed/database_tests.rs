@@ -123,6 +123,65 @@ async fn a_changed_file_updates_what_it_names_and_takes_nothing_away(pool: PgPoo
     );
 }
 
+async fn somebody_waits_for_a_lock(pool: &PgPool) {
+    while count(
+        pool,
+        "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'",
+    )
+    .await
+        == 0
+    {}
+}
+
+#[sqlx::test(migrator = "store::schema::MIGRATOR")]
+async fn w44_a_changed_password_ends_what_was_begun_beside_it(pool: PgPool) {
+    seed(&pool, &declared()).await.unwrap();
+    // A sign-in under way, under the weakest lock there is.
+    let mut signing_in = pool.begin().await.unwrap();
+    sqlx::raw_sql(
+        "SELECT FROM credentials FOR KEY SHARE;
+         INSERT INTO sessions (id, secret_hash, user_id, amr, expires_at)
+             SELECT gen_random_uuid(), sha256('x'), user_id, '{pwd}', now() + interval '1 hour' FROM credentials;
+         INSERT INTO subjects (sub, user_id) SELECT 'sub', user_id FROM credentials;
+         INSERT INTO grants (id, client, user_id, sub, scopes, audiences, offline, auth_time, amr, expires_at)
+             SELECT gen_random_uuid(), c.id, s.user_id, s.sub, '{}', '{}', true, now(), '{pwd}',
+                 now() + interval '1 hour' FROM subjects s, clients c WHERE c.client_id = 'web'",
+    )
+    .execute(&mut *signing_in)
+    .await
+    .unwrap();
+    let mut file = declared();
+    file["users"][0]["password"] = json!("second");
+    let mut changing = std::pin::pin!(seed(&pool, &file));
+    tokio::select! {
+        done = &mut changing => panic!("did not wait: {done:?}"),
+        () = somebody_waits_for_a_lock(&pool) => {}
+    }
+    signing_in.commit().await.unwrap();
+    changing.await.unwrap();
+    assert_eq!(count(&pool, "SELECT count(*) FROM sessions WHERE ended_at IS NOT NULL").await, 1);
+    let killed = "SELECT count(*) FROM grants WHERE revoke_reason = 'password_change'";
+    assert_eq!(count(&pool, killed).await, 1);
+}
+
+#[sqlx::test(migrator = "store::schema::MIGRATOR")]
+async fn of_two_secrets_side_by_side_a_file_keeps_both_or_replaces_both(pool: PgPool) {
+    seed(&pool, &declared()).await.unwrap();
+    sqlx::raw_sql(
+        "INSERT INTO client_secrets (id, client, secret_hash)
+             SELECT gen_random_uuid(), id, sha256('x') FROM clients WHERE client_id = 'web'",
+    )
+    .execute(&pool)
+    .await
+    .unwrap();
+    assert!(!seed(&pool, &declared()).await.unwrap().changed());
+    assert_eq!(count(&pool, "SELECT count(*) FROM client_secrets").await, 2);
+    let mut file = declared();
+    file["clients"][0]["client_secret"] = json!("t".repeat(32));
+    assert!(seed(&pool, &file).await.unwrap().changed());
+    assert_eq!(count(&pool, "SELECT count(*) FROM client_secrets").await, 1, "never a third");
+}
+
 #[sqlx::test(migrator = "store::schema::MIGRATOR")]
 async fn nothing_is_written_unless_all_of_it_can_be(pool: PgPool) {
     seed(&pool, &declared()).await.unwrap();

@@ -104,11 +104,18 @@ async fn put_user(
 }
 
 /// A changed password ends what the old one began, as it does when somebody changes it themselves (W44).
+///
+/// Three statements, because under READ COMMITTED each sees what was committed when it began: the first waits
+/// for every sign-in and every code under way for the account (they hold its credentials row), so that the
+/// last sees what they made and ends it.
 async fn put_password(
     transaction: &mut PgConnection,
     user: Uuid,
     hash: &SecretString,
 ) -> Result<Outcome, Failure> {
+    sqlx::query!("SELECT user_id FROM credentials WHERE user_id = $1 FOR UPDATE", user)
+        .fetch_optional(&mut *transaction)
+        .await?;
     let created = sqlx::query_scalar!(
         r#"INSERT INTO credentials (user_id, password_hash) VALUES ($1, $2)
            ON CONFLICT (user_id) DO UPDATE SET password_hash = excluded.password_hash, changed_at = now()
