@@ -102,6 +102,8 @@ pub struct Hsm {
     calls: Calls,
 }
 
+/// How long the maker of a MAC key waits for another node's to appear.
+const SETTLE: std::time::Duration = std::time::Duration::from_millis(500);
 const LOST: u8 = 0;
 const READY: u8 = 1;
 const LOCKED: u8 = 2;
@@ -259,9 +261,15 @@ impl Hsm {
 
     fn make_mac_keys(&self, slot: Slot) -> Result<(), HsmError> {
         let session = self.module.open_rw_session(slot).map_err(|error| self.blame(&error))?;
+        let mut made = false;
         for key in [MacKey::Statements, MacKey::Derive] {
-            object::ensure_mac_key(&session, key.label())
+            made |= object::ensure_mac_key(&session, key.label())
                 .map_err(|trouble| self.blame_for("making a MAC key", &trouble))?;
+        }
+        // Two nodes that first start together may each have found none. By the end of this wait each sees what
+        // the other made, and both take the one that comes first.
+        if made {
+            std::thread::sleep(SETTLE);
         }
         Ok(())
     }

@@ -110,6 +110,12 @@ async fn judge(
             return Err(bad());
         }
         name = Some(aud.to_owned());
+        // Somebody else's hint at this person's browser (W46).
+        if let (Some(session), Some(sub)) = (session, text("sub"))
+            && app.store.user_of_subject(sub).await? != Some(session.user)
+        {
+            return Err(bad());
+        }
         let here =
             session.is_some_and(|session| text("sid") == Some(session.id.to_string().as_str()));
         hint = if here { Hint::Session } else { Hint::Elsewhere };

@@ -61,12 +61,17 @@ async fn code(
     check_grant(&client, GrantType::AuthorizationCode)?;
     let (Some(hash), Some(found)) = (hash, found) else { return Err(Error::grant().into()) };
     // A code seen spent needs no signature to be refused; the burn sees to what was issued from it.
-    let decided = decide_code(app, &found, &wanted, &client);
-    let audiences = match decided {
-        Ok(audiences) if !found.spent => audiences,
-        other => {
+    let refused = match oauth::code::exchange(&found.stored, &wanted, &client) {
+        Err(oauth::code::Refused::Ignore) => return Err(Error::grant().into()),
+        Err(oauth::code::Refused::Burn) => Some(Error::grant()),
+        Ok(()) => found.spent.then_some(Error::grant()),
+    };
+    let audiences = refused.map_or_else(|| code_audiences(app, &found, &wanted, &client), Err);
+    let audiences = match audiences {
+        Ok(audiences) => audiences,
+        Err(error) => {
             app.store.burn(hash, &client.id, request.id.as_str()).await?;
-            return Err(other.err().unwrap_or(Error::grant()).into());
+            return Err(error.into());
         }
     };
     let authentication =
@@ -100,14 +105,13 @@ async fn code(
     }
 }
 
-/// Whether this client may redeem this code for this, and the audiences that its token will name.
-fn decide_code(
+/// The audiences that the code's token will name, and whether what was granted is still the client's.
+fn code_audiences(
     app: &App,
     found: &CodeGrant,
     wanted: &CodeRequest,
     client: &Authenticated,
 ) -> Result<Vec<String>, Error> {
-    oauth::code::exchange(&found.stored, wanted, client)?;
     let audiences = oauth::refresh::narrow_audiences(&found.audiences, &wanted.audiences)?;
     client.still_has(&found.scopes, &audiences, app.issuer())?;
     Ok(audiences)
@@ -134,7 +138,9 @@ async fn refresh(
             return Err(Error::grant().into());
         }
         // A spent token is a replay whatever else is wrong with the request; the gate will say so.
-        Err(Refused::Mistake(error)) if !found.spent => return Err(error.into()),
+        Err(Refused::Mistake(error)) if !found.spent || found.stored.client != client.key => {
+            return Err(error.into());
+        }
         Err(Refused::Mistake(_)) => oauth::refresh::Narrowed {
             scopes: found.stored.scopes.clone(),
             audiences: found.stored.audiences.clone(),

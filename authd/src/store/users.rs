@@ -33,6 +33,14 @@ impl Store {
         }))
     }
 
+    /// Whom a client calls by this `sub`.
+    pub(crate) async fn user_of_subject(&self, sub: &str) -> Result<Option<UserId>, StoreError> {
+        let user = sqlx::query_scalar!("SELECT user_id FROM subjects WHERE sub = $1", sub)
+            .fetch_optional(&self.pool)
+            .await?;
+        Ok(user.map(UserId))
+    }
+
     /// Replaces a hash whose parameters are out of date by one of the same password, unless the password
     /// was changed in between.
     pub(crate) async fn rehash(

@@ -4,7 +4,6 @@
 //! unexpired and its grant alive is the gate's question alone, asked in the one statement that spends it.
 
 use crate::client::Authenticated;
-use crate::error::Error;
 use crate::ids::ClientKey;
 use crate::pkce::Challenge;
 use crate::secret::{Code, Plain};
@@ -32,25 +31,34 @@ pub struct StoredCode {
     pub challenge: Option<Challenge>,
 }
 
-/// Whether this request may redeem this code. A refusal burns the code: whoever holds it has shown a
-/// mistake or a theft (D6).
+/// Why a redemption is refused before the gate.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Refused {
+    /// The code is spent with it: whoever holds it has shown a mistake or a theft (D6).
+    Burn,
+    /// The code stays good: anybody can call themselves a public client, and its word about somebody else's
+    /// code counts for nothing.
+    Ignore,
+}
+
+/// Whether this request may redeem this code.
 pub fn exchange(
     stored: &StoredCode,
     request: &CodeRequest,
     client: &Authenticated,
-) -> Result<(), Error> {
+) -> Result<(), Refused> {
     if stored.client != client.key {
-        return Err(Error::grant());
+        return Err(if client.metadata.is_public() { Refused::Ignore } else { Refused::Burn });
     }
     // "if the redirect_uri parameter was included in the initial authorization request … their values
     // MUST be identical" (RFC 6749 §4.1.3); here it always was.
     if request.redirect_uri.as_deref() != Some(stored.redirect_uri.as_str()) {
-        return Err(Error::grant());
+        return Err(Refused::Burn);
     }
     match (&stored.challenge, &request.verifier) {
         (Some(challenge), Some(verifier)) if challenge.is_met_by(verifier) => Ok(()),
         // A verifier without a challenge is a PKCE downgrade under way (RFC 9700 §2.1.1).
-        (Some(_), _) | (None, Some(_)) => Err(Error::grant()),
+        (Some(_), _) | (None, Some(_)) => Err(Refused::Burn),
         (None, None) => Ok(()),
     }
 }

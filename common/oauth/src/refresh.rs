@@ -54,7 +54,9 @@ pub fn narrow(
     issuer: &str,
 ) -> Result<Narrowed, Refused> {
     if stored.client != client.key {
-        return Err(Refused::Stolen);
+        // Anybody can call themselves a public client: its word about somebody else's token counts for nothing.
+        let unproven = client.metadata.is_public();
+        return Err(if unproven { Refused::Mistake(Error::grant()) } else { Refused::Stolen });
     }
     let scopes = request.scopes.clone().unwrap_or_else(|| stored.scopes.clone());
     if scopes.is_empty() || !scopes.is_subset(&stored.scopes) {

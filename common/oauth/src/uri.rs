@@ -34,7 +34,7 @@ impl fmt::Display for InvalidUri {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
             Self::Length => "URI: 1 to 2000 bytes",
-            Self::Character => "URI: only printable ASCII without space, \\, \", <, >, ^, `, {, |, }",
+            Self::Character => "URI: only printable ASCII without space, *, \\, \", <, >, ^, `, {, |, }",
             Self::Escape => "URI: malformed or ambiguous percent-encoding",
             Self::Scheme => {
                 "URI: https, http on 127.0.0.1, [::1] or localhost, or a private-use scheme with a dot"
@@ -141,7 +141,7 @@ fn shape(text: &str) -> Result<Shape, InvalidUri> {
     }
     let forbidden = |b: u8| {
         !b.is_ascii_graphic()
-            || matches!(b, b'\\' | b'"' | b'<' | b'>' | b'^' | b'`' | b'{' | b'|' | b'}')
+            || matches!(b, b'\\' | b'*' | b'"' | b'<' | b'>' | b'^' | b'`' | b'{' | b'|' | b'}')
     };
     if text.bytes().any(forbidden) {
         return Err(InvalidUri::Character);

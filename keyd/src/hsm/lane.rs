@@ -134,6 +134,9 @@ impl Lane {
     /// HMAC-SHA-256.
     pub fn mac(&mut self, key: MacKey, data: &[u8]) -> Result<[u8; 32], HsmError> {
         self.attempt(2, |open| {
+            // Searched for each time, which is seldom: another node that first started together with this one
+            // may have made a key that comes first.
+            open.mac_handles(key).clear();
             let handle = *open.mac_keys(key)?.first().ok_or(Trouble::Missing)?;
             hmac(&open.session, handle, data)
         })

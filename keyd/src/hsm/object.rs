@@ -203,10 +203,10 @@ pub(super) fn mac_keys(session: &Session, label: &str) -> Result<Vec<ObjectHandl
     Ok(keys.into_iter().map(|(_, key)| key).collect())
 }
 
-/// Makes the MAC key of this label unless there is one.
-pub(super) fn ensure_mac_key(session: &Session, label: &str) -> Result<(), Trouble> {
+/// Makes the MAC key of this label unless there is one; whether it made one.
+pub(super) fn ensure_mac_key(session: &Session, label: &str) -> Result<bool, Trouble> {
     if !mac_keys(session, label)?.is_empty() {
-        return Ok(());
+        return Ok(false);
     }
     let template = [
         Attribute::Class(ObjectClass::SECRET_KEY),
@@ -228,5 +228,5 @@ pub(super) fn ensure_mac_key(session: &Session, label: &str) -> Result<(), Troub
     ];
     session.generate_key(&Mechanism::GenericSecretKeyGen, &template)?;
     tracing::info!(label, "made a MAC key");
-    if mac_keys(session, label)?.is_empty() { Err(Trouble::Unsound) } else { Ok(()) }
+    if mac_keys(session, label)?.is_empty() { Err(Trouble::Unsound) } else { Ok(true) }
 }

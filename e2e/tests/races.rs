@@ -1,0 +1,386 @@
+//! What happens at one instant (security.md, W22, W28, W36, W41): two nodes on one database, 64 requests
+//! released together.
+
+#![expect(
+    clippy::unwrap_used,
+    reason = "helpers of tests: a failure here is the failure of the test that asked"
+)]
+
+#[expect(dead_code, reason = "each binary of the protocol tests uses its part of the support")]
+mod support;
+
+use std::sync::{Mutex, MutexGuard, OnceLock, PoisonError};
+
+use e2e::{Browser, Connection, Options, Racer, Response, Stand, basic, query, race};
+use support::*;
+use url::Url;
+
+const PARALLEL: usize = 64;
+const ROUNDS: usize = 20;
+
+/// Two nodes, one test at a time: a race wants the machine to itself.
+fn two_nodes() -> MutexGuard<'static, Stand> {
+    static STAND: OnceLock<Mutex<Stand>> = OnceLock::new();
+    STAND.get_or_init(|| Mutex::new(populated(2))).lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// A POST by an app, addressed to a node.
+fn post(stand: &Stand, node: usize, app: App, (path, form): (&str, e2e::Form<'_>)) -> Racer {
+    let client = stand.client_of(node);
+    let url = Url::parse(&format!("{}{path}", stand.issuer())).unwrap();
+    let mut headers = vec![("content-type", "application/x-www-form-urlencoded".to_owned())];
+    let mut form = form.to_vec();
+    match app.secret {
+        Some(secret) => headers.push(basic(app.id, secret)),
+        None => form.push(("client_id", app.id)),
+    }
+    let bytes = client.bytes("POST", &url, &headers, query(&form).as_bytes());
+    Racer { address: client.address(&url), bytes }
+}
+
+fn redeeming(stand: &Stand, node: usize, ask: &Ask, code: &str) -> Racer {
+    let form = [
+        ("grant_type", "authorization_code"),
+        ("code", code),
+        ("redirect_uri", ask.app.redirect),
+        ("code_verifier", ask.pkce.verifier.as_str()),
+    ];
+    post(stand, node, ask.app, ("/oauth/token", &form))
+}
+
+fn refreshing(stand: &Stand, node: usize, app: App, token: &str) -> Racer {
+    post(
+        stand,
+        node,
+        app,
+        ("/oauth/token", &[("grant_type", "refresh_token"), ("refresh_token", token)]),
+    )
+}
+
+/// The same request from everywhere.
+fn from_both(one: impl Fn(usize) -> Racer) -> Vec<Racer> {
+    (0..PARALLEL).map(|number| one(number % 2)).collect()
+}
+
+fn count(stand: &Stand, query: &str) -> usize {
+    sql(stand, query).parse().unwrap()
+}
+
+fn grant_of_code(stand: &Stand, code: &str) -> String {
+    sql(stand, &format!("SELECT grant_id FROM codes WHERE code_hash = sha256('{code}')"))
+}
+
+#[test]
+fn w22_parallel_redemption_issues_once() {
+    let stand = two_nodes();
+    let mut browser = signed_in(&stand, BEN);
+    for round in 0..ROUNDS {
+        let app = [TWIN, SPA][round % 2];
+        let ask = Ask::new(app).scope("openid offline_access");
+        let code = code_in(&stand, &mut browser, &ask, BEN);
+        let grant = grant_of_code(&stand, &code);
+        let answers = race(stand.trust(), &from_both(|node| redeeming(&stand, node, &ask, &code)));
+        let (won, lost): (Vec<&Response>, Vec<&Response>) =
+            answers.iter().partition(|answer| answer.status == 200);
+        assert_eq!(won.len(), 1, "round {round}");
+        for answer in lost {
+            assert_tok(answer, "invalid_grant");
+        }
+        // Reuse was seen: nothing of what the winner got is alive.
+        let tokens = Tokens::of(won[0]);
+        assert_bearer_refused(&userinfo(&stand, &tokens.access));
+        assert_tok(&app.refresh(&stand, &tokens.refresh), "invalid_grant");
+        for (table, most) in [("access_tokens", 1), ("refresh_tokens", 1), ("codes", 1)] {
+            let rows =
+                count(&stand, &format!("SELECT count(*) FROM {table} WHERE grant_id = '{grant}'"));
+            assert_eq!(rows, most, "{table}");
+        }
+        assert_eq!(audits(&stand, "tokens.issued", &grant), 1);
+        assert!(audits(&stand, "code.reused", &grant) >= 1);
+    }
+}
+
+#[test]
+fn w36_parallel_refresh_rotates_once_and_ends_the_family() {
+    let stand = two_nodes();
+    let mut browser = signed_in(&stand, BEN);
+    for round in 0..ROUNDS {
+        let app = [TWIN, SPA][round % 2];
+        let one = issue_in(&stand, &mut browser, &Ask::new(app), BEN);
+        let grant = sql(
+            &stand,
+            &format!(
+                "SELECT grant_id FROM refresh_tokens WHERE token_hash = sha256('{}')",
+                one.refresh
+            ),
+        );
+        let answers =
+            race(stand.trust(), &from_both(|node| refreshing(&stand, node, app, &one.refresh)));
+        let (won, lost): (Vec<&Response>, Vec<&Response>) =
+            answers.iter().partition(|answer| answer.status == 200);
+        assert!(won.len() <= 1, "round {round}: {} won", won.len());
+        for answer in lost {
+            assert_tok(answer, "invalid_grant");
+        }
+        for answer in won {
+            let next = Tokens::of(answer);
+            assert_bearer_refused(&userinfo(&stand, &next.access));
+            assert_tok(&app.refresh(&stand, &next.refresh), "invalid_grant");
+        }
+        assert_bearer_refused(&userinfo(&stand, &one.access));
+        let rows = count(
+            &stand,
+            &format!("SELECT count(*) FROM refresh_tokens WHERE grant_id = '{grant}'"),
+        );
+        assert!(rows <= 2, "{rows} rows: at most one successor");
+        assert!(audits(&stand, "refresh.reused", &grant) >= 1);
+    }
+}
+
+/// Within the retry window a repeat is not a theft; still there is one live token per family.
+#[test]
+fn w72_parallel_retries_leave_one_live_refresh_token() {
+    let stand = two_nodes();
+    let mut browser = signed_in(&stand, BEN);
+    for _ in 0..6 {
+        let one = issue_in(&stand, &mut browser, &Ask::new(RETRY), BEN);
+        let answers =
+            race(stand.trust(), &from_both(|node| refreshing(&stand, node, RETRY, &one.refresh)));
+        let given: Vec<Tokens> = answers.iter().map(Tokens::of).collect();
+        let alive: Vec<&Tokens> =
+            given.iter().filter(|tokens| userinfo(&stand, &tokens.access).status == 200).collect();
+        assert_eq!(alive.len(), 1, "one access token of the race is alive");
+        let next = Tokens::of(&RETRY.refresh(&stand, &alive[0].refresh));
+        assert!(is_alive(&stand, RETRY, &next.access));
+    }
+}
+
+#[test]
+fn w41_what_a_revocation_races_with_is_dead_after_it() {
+    let stand = two_nodes();
+    let mut browser = signed_in(&stand, BEN);
+    for round in 0..ROUNDS {
+        let one =
+            issue_in(&stand, &mut browser, &Ask::new(TWIN).scope("openid offline_access"), BEN);
+        let mut racers = vec![
+            refreshing(&stand, round % 2, TWIN, &one.refresh),
+            post(&stand, (round + 1) % 2, TWIN, ("/oauth/revoke", &[("token", &one.refresh)])),
+        ];
+        if round % 3 == 0 {
+            racers.reverse();
+        }
+        let answers = race(stand.trust(), &racers);
+        for answer in &answers {
+            if answer.status == 200 && answer.text().contains("access_token") {
+                let next = Tokens::of(answer);
+                assert_bearer_refused(&userinfo(&stand, &next.access));
+                assert_tok(&TWIN.refresh(&stand, &next.refresh), "invalid_grant");
+            }
+        }
+        assert_bearer_refused(&userinfo(&stand, &one.access));
+        assert_tok(&TWIN.refresh(&stand, &one.refresh), "invalid_grant");
+    }
+}
+
+/// The request that a form of the browser's page makes, addressed to a node.
+fn pressing(
+    stand: &Stand,
+    browser: &mut Browser,
+    node: usize,
+    (path, form): (&str, e2e::Form<'_>),
+) -> Racer {
+    let url = Url::parse(&format!("{}{path}", stand.issuer())).unwrap();
+    let headers = [("content-type", "application/x-www-form-urlencoded".to_owned())];
+    let bytes = browser.client().bytes("POST", &url, &headers, query(form).as_bytes());
+    Racer { address: stand.client_of(node).address(&url), bytes }
+}
+
+#[test]
+fn w41_what_a_logout_races_with_is_dead_after_it() {
+    let stand = two_nodes();
+    for round in 0..ROUNDS {
+        let mut browser = signed_in(&stand, BEN);
+        let one = issue_in(&stand, &mut browser, &Ask::new(TWIN), BEN);
+        let waiting = Ask::new(TWIN);
+        let code = code_in(&stand, &mut browser, &waiting, BEN);
+        let page = browser.open(&format!("{}/logout", stand.issuer())).clone();
+        let csrf = page.field("csrf").unwrap();
+        let racers = [
+            refreshing(&stand, round % 2, TWIN, &one.refresh),
+            pressing(&stand, &mut browser, 0, ("/logout", &[("csrf", &csrf)])),
+            redeeming(&stand, 1, &waiting, &code),
+        ];
+        let answers = race(stand.trust(), &racers);
+        assert!([200, 303].contains(&answers[1].status), "{}", answers[1].text());
+        for answer in [&answers[0], &answers[2]] {
+            if answer.status == 200 {
+                let next = Tokens::of(answer);
+                assert_bearer_refused(&userinfo(&stand, &next.access));
+                assert_tok(&TWIN.refresh(&stand, &next.refresh), "invalid_grant");
+            }
+        }
+    }
+}
+
+/// Two nodes that first start together on an empty token each find no key for forms, and each make one.
+#[test]
+fn a_form_of_one_node_is_taken_by_another_though_both_first_started_together() {
+    for _ in 0..3 {
+        let mut stand = Stand::prepare(&Options { nodes: 2, ..Options::default() });
+        for node in 0..2 {
+            stand.node(node).keyd.start();
+        }
+        stand.begin_rest();
+        for (from, to) in [(0, 1), (1, 0)] {
+            let mut browser = Browser::new(stand.client_of(from));
+            let page = browser.open(&format!("{}/login", stand.issuer())).clone();
+            let form =
+                [("csrf", page.field("csrf").unwrap()), ("username", "nobody@example.org".into())];
+            let form: Vec<(&str, &str)> = form.iter().map(|(n, v)| (*n, v.as_str())).collect();
+            let racer = pressing(&stand, &mut browser, to, ("/login", &form));
+            let answers = race(stand.trust(), &[racer]);
+            assert_eq!(
+                answers[0].status,
+                200,
+                "a form of node {from} at node {to}: {}",
+                answers[0].text()
+            );
+        }
+    }
+}
+
+#[test]
+fn w42_an_interaction_that_is_finished_from_both_nodes_gives_one_code() {
+    let stand = two_nodes();
+    let mut browser = signed_in(&stand, BEN);
+    for _ in 0..6 {
+        let start = browser.client().get(&Ask::new(TWIN).url(&stand));
+        let url = Url::parse(&format!("{}{}", stand.issuer(), start.location())).unwrap();
+        let bytes = browser.client().bytes("GET", &url, &[], b"");
+        let address = |node| stand.client_of(node).address(&url);
+        let racers = from_both(|node| Racer { address: address(node), bytes: bytes.clone() });
+        let answers = race(stand.trust(), &racers);
+        let codes =
+            answers.iter().filter(|a| a.status == 303 && a.location().contains("code=")).count();
+        assert_eq!(codes, 1);
+        answers.iter().filter(|answer| answer.status != 303).for_each(assert_page);
+    }
+}
+
+#[test]
+fn w55_to_agree_and_to_decline_at_once_has_one_outcome() {
+    let stand = two_nodes();
+    let mut browser = signed_in(&stand, BEN);
+    for _ in 0..8 {
+        let ask = Ask::new(WEB).with("prompt", "consent");
+        let page = browser.open(&ask.url(&stand)).clone();
+        let (csrf, interaction) = (page.field("csrf").unwrap(), page.field("interaction").unwrap());
+        let racers: Vec<Racer> = (0..16)
+            .map(|number| {
+                let decision = if number % 2 == 0 { "approve" } else { "deny" };
+                let form = [
+                    ("csrf", csrf.as_str()),
+                    ("interaction", &interaction),
+                    ("decision", decision),
+                ];
+                pressing(&stand, &mut browser, (number / 2) % 2, ("/consent", &form))
+            })
+            .collect();
+        let answers = race(stand.trust(), &racers);
+        let refused = answers
+            .iter()
+            .filter(|a| a.status == 303 && a.location().contains("error=access_denied"))
+            .count();
+        assert!(refused <= 1, "the client hears one no: {refused}");
+        let page =
+            browser.open(&format!("{}/oauth/authorize/{interaction}", stand.issuer())).clone();
+        let code = page.away.is_some() && page.away_parameter("code").is_some();
+        assert!(!(refused == 1 && code), "a yes after a no");
+        assert!(refused == 1 || code, "{:?}", page.away);
+    }
+}
+
+#[test]
+fn w44_an_enrolment_link_that_is_used_from_both_nodes_sets_one_password() {
+    let stand = two_nodes();
+    let token = format!("ote_{}", random());
+    sql(
+        &stand,
+        &format!(
+            "INSERT INTO enrolments (token_hash, user_id, expires_at)
+         SELECT sha256('{token}'), id, now() + interval '1 hour' FROM users WHERE email = '{DORA}'"
+        ),
+    );
+    let mut browser = stand.browser();
+    let page = browser.open(&format!("{}/enroll?token={token}", stand.issuer())).clone();
+    let csrf = page.field("csrf").unwrap();
+    let passwords: Vec<String> = (0..16).map(|_| random()).collect();
+    let racers: Vec<Racer> = passwords
+        .iter()
+        .enumerate()
+        .map(|(number, password)| {
+            let form = [("csrf", csrf.as_str()), ("token", &token), ("password", password)];
+            pressing(&stand, &mut browser, number % 2, ("/enroll", &form))
+        })
+        .collect();
+    let answers = race(stand.trust(), &racers);
+    let set: Vec<usize> = (0..16).filter(|number| answers[*number].status == 200).collect();
+    assert_eq!(set.len(), 1, "{:?}", answers.iter().map(|a| a.status).collect::<Vec<_>>());
+    for (number, password) in passwords.iter().enumerate() {
+        let mut browser = stand.browser();
+        browser.open(&format!("{}/login", stand.issuer()));
+        browser.submit(&[("username", DORA), ("password", password)]);
+        assert_eq!(!asks_password(browser.page()), number == set[0]);
+    }
+    stand.seed(&world());
+}
+
+/// Half of a transaction, in any of the ways that there could be one.
+const HALF_DONE: &str = "
+    SELECT count(*) FROM codes c JOIN grants g ON g.id = c.grant_id
+    LEFT JOIN LATERAL (SELECT count(*) AS n FROM access_tokens a WHERE a.grant_id = g.id) a ON true
+    LEFT JOIN LATERAL (SELECT count(*) AS n FROM refresh_tokens r WHERE r.grant_id = g.id) r ON true
+    LEFT JOIN LATERAL (SELECT count(*) AS n FROM audit_events e
+        WHERE e.type = 'tokens.issued' AND e::text LIKE '%' || g.id || '%') e ON true
+    WHERE c.code_hash IN (LIST)
+      AND NOT ((c.redeemed_at IS NULL AND a.n = 0 AND r.n = 0 AND e.n = 0)
+            OR (c.redeemed_at IS NOT NULL AND a.n = 1 AND r.n = 1 AND e.n = 1))";
+
+#[test]
+fn w28_a_client_that_hangs_up_gets_all_or_nothing() {
+    let mut stand = two_nodes();
+    let mut browser = signed_in(&stand, BEN);
+    let mut hashes = Vec::new();
+    let mut waiting = Vec::new();
+    for number in 0..240 {
+        let ask = Ask::new(TWIN);
+        let code = code_in(&stand, &mut browser, &ask, BEN);
+        let racer = redeeming(&stand, 0, &ask, &code);
+        let mut connection = Connection::open(racer.address, stand.trust()).unwrap();
+        // Some hang up in the middle of what they say, most right after it, some keep the line until later.
+        let sent = match number % 4 {
+            0 => racer.bytes.len() - (number * 7) % racer.bytes.len(),
+            _ => racer.bytes.len(),
+        };
+        connection.send(&racer.bytes[..sent]).unwrap();
+        hashes.push(format!("sha256('{code}')"));
+        if number % 8 == 1 {
+            waiting.push(connection);
+        }
+        if number % 16 == 15 {
+            waiting.clear();
+        }
+    }
+    drop(waiting);
+    // SIGTERM lets what was begun end, so that there is nothing to wait for but the process itself.
+    stand.node(0).authd.stop();
+    let list = hashes.join(",");
+    assert_eq!(sql(&stand, &HALF_DONE.replace("LIST", &list)), "0", "something is half done");
+    let redeemed =
+        count(&stand, &format!("SELECT count(redeemed_at) FROM codes WHERE code_hash IN ({list})"));
+    println!("{redeemed} of {} were redeemed", hashes.len());
+    assert!(redeemed > 0 && redeemed < hashes.len(), "both outcomes were seen: {redeemed}");
+    stand.node(0).authd.start();
+    stand.node(0).wait_ready();
+    assert_unharmed(&mut stand);
+}

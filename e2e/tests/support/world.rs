@@ -1,0 +1,157 @@
+//! The people and clients of the tests.
+
+use serde_json::{Value, json};
+
+/// Everybody's password.
+pub(crate) const PASSWORD: &str = "four unrelated words walk home";
+
+/// A member of `acme`, with every claim.
+pub(crate) const ANA: &str = "ana@example.org";
+/// A member of `acme`.
+pub(crate) const BEN: &str = "ben@example.org";
+/// A member of `acme` and `rival`.
+pub(crate) const CLEO: &str = "cleo@example.org";
+/// A member of `rival` alone.
+pub(crate) const DORA: &str = "dora@example.org";
+
+/// A client as the tests know it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct App {
+    pub(crate) id: &'static str,
+    /// `None`: a public client.
+    pub(crate) secret: Option<&'static str>,
+    /// `client_secret_post` instead of Basic.
+    pub(crate) posts: bool,
+    pub(crate) redirect: &'static str,
+}
+
+const fn confidential(id: &'static str, redirect: &'static str) -> App {
+    App { id, secret: Some("0123456789abcdef0123456789abcdef-secret"), posts: false, redirect }
+}
+
+const fn public(id: &'static str, redirect: &'static str) -> App {
+    App { id, secret: None, posts: false, redirect }
+}
+
+/// Asks for consent; everything that a client may have.
+pub(crate) const WEB: App = confidential("web", "https://web.example.org/cb");
+/// First-party; the redirect URI of `WEB`.
+pub(crate) const TWIN: App = App {
+    secret: Some("another secret of the twin, 32 characters and more"),
+    ..confidential("twin", "https://web.example.org/cb")
+};
+/// First-party, `client_secret_post`.
+pub(crate) const POST: App =
+    App { posts: true, ..confidential("post", "https://post.example.org/cb") };
+/// First-party and public.
+pub(crate) const SPA: App = public("spa", "https://spa.example.org/cb");
+/// First-party and public, with the redirect URI of `SPA`.
+pub(crate) const SPA2: App = public("spa2", "https://spa.example.org/cb");
+/// Public, on the user's machine: loopback and a private-use scheme.
+pub(crate) const NATIVE: App = public("native", "http://127.0.0.1/cb");
+/// First-party, without the refresh grant.
+pub(crate) const BRIEF: App = confidential("brief", "https://brief.example.org/cb");
+/// First-party, without PKCE.
+pub(crate) const OLD: App = confidential("old", "https://old.example.org/cb");
+/// First-party, may ask again for a lost refresh response; ES256 ID tokens.
+pub(crate) const RETRY: App = confidential("retry", "https://retry.example.org/cb");
+/// First-party; its redirect URI has a query, and it has two.
+pub(crate) const QUERY: App = confidential("query", "https://query.example.org/cb?a=1&b=x%20y");
+/// A resource server: an audience of `WEB`'s and `TWIN`'s tokens; cannot sign anybody in.
+pub(crate) const ORDERS: App = confidential("orders-api", "https://orders.example.org/unused");
+/// Of another tenant.
+pub(crate) const RIVAL: App = confidential("rival-web", "https://rival.example.org/cb");
+/// Of the platform.
+pub(crate) const PLATFORM: App = confidential("platform-web", "https://platform.example.org/cb");
+/// Only lets people sign in; neither `openid` nor anything of a profile.
+pub(crate) const BARE: App = confidential("bare", "https://bare.example.org/cb");
+
+/// What `opentrusty seed` is given.
+pub(crate) fn world() -> Value {
+    let person = |email: &str, tenants: &[&str]| {
+        let memberships: Vec<Value> = tenants.iter().map(|t| json!({ "tenant": t })).collect();
+        json!({ "email": email, "password": PASSWORD, "memberships": memberships })
+    };
+    let ana = json!({
+        "email": ANA, "password": PASSWORD, "email_verified": true, "given_name": "Ana", "family_name": "Lima",
+        "name": "Ana Lima", "picture": "https://img.example.org/ana.png", "locale": "pt-BR",
+        "memberships": [{ "tenant": "acme", "roles": ["tenant_owner"] }]
+    });
+    json!({
+        "tenants": [{ "slug": "acme", "name": "Acme" }, { "slug": "rival", "name": "Rival" }],
+        "users": [ana, person(BEN, &["acme"]), person(CLEO, &["acme", "rival"]), person(DORA, &["rival"])],
+        "scopes": [
+            { "tenant": "acme", "name": "orders:read", "description": "Read your orders" },
+            { "tenant": "acme", "name": "orders:write", "description": "Change your orders" },
+            { "tenant": "rival", "name": "rival:read", "description": "Read at the rival" }
+        ],
+        "audiences": [
+            { "tenant": "acme", "identifier": "orders-api", "scopes": ["orders:read", "orders:write"] },
+            { "tenant": "acme", "identifier": "https://other.example.org" }
+        ],
+        "clients": clients()
+    })
+}
+
+fn clients() -> Value {
+    let all = "openid profile email offline_access orders:read";
+    json!([
+        client(
+            WEB,
+            &json!({ "skip_authorization": false, "audiences": ["orders-api"], "scope": all,
+            "post_logout_redirect_uris": ["https://web.example.org/bye"] })
+        ),
+        client(
+            TWIN,
+            &json!({ "audiences": ["orders-api", "https://other.example.org"], "scope": all })
+        ),
+        client(
+            POST,
+            &json!({ "scope": all,
+            "post_logout_redirect_uris": ["https://post.example.org/bye?x=1"] })
+        ),
+        client(SPA, &json!({ "scope": all })),
+        client(SPA2, &json!({ "scope": all })),
+        client(
+            NATIVE,
+            &json!({ "scope": all, "redirect_uris": [NATIVE.redirect, "http://[::1]/cb",
+            "http://localhost:7777/cb", "com.example.app:/cb"] })
+        ),
+        client(BRIEF, &json!({ "grant_types": ["authorization_code"] })),
+        client(OLD, &json!({ "require_pkce": false, "scope": all })),
+        client(
+            RETRY,
+            &json!({ "refresh_retry_s": 30, "scope": all, "id_token_signed_response_alg": "ES256" })
+        ),
+        client(
+            QUERY,
+            &json!({ "redirect_uris": ["https://query.example.org/other", QUERY.redirect] })
+        ),
+        client(ORDERS, &json!({})),
+        client(RIVAL, &json!({ "tenant": "rival", "scope": "openid email rival:read" })),
+        client(PLATFORM, &json!({ "tenant": null, "scope": "openid profile email" })),
+        client(BARE, &json!({ "scope": "orders:read" })),
+    ])
+}
+
+/// A client of `acme` with refresh and without a consent page, but for what `over` says.
+pub(crate) fn client(app: App, over: &Value) -> Value {
+    let mut client = json!({
+        "tenant": "acme", "client_id": app.id, "client_name": format!("The {} app", app.id),
+        "redirect_uris": [app.redirect], "grant_types": ["authorization_code", "refresh_token"],
+        "skip_authorization": true, "scope": "openid"
+    });
+    let method = match app.secret {
+        None => "none",
+        Some(_) if app.posts => "client_secret_post",
+        Some(_) => "client_secret_basic",
+    };
+    client["token_endpoint_auth_method"] = method.into();
+    if let Some(secret) = app.secret {
+        client["client_secret"] = secret.into();
+    }
+    for (name, value) in over.as_object().expect("an object of metadata") {
+        client[name] = value.clone();
+    }
+    client
+}
