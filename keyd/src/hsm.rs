@@ -104,6 +104,7 @@ pub struct Hsm {
 
 /// How long the maker of a MAC key waits for another node's to appear.
 const SETTLE: std::time::Duration = std::time::Duration::from_millis(500);
+
 const LOST: u8 = 0;
 const READY: u8 = 1;
 const LOCKED: u8 = 2;
@@ -211,8 +212,12 @@ impl Hsm {
         let mechanisms =
             self.module.get_mechanism_list(slot).map_err(|error| self.blame(&error))?;
         if anchor.serial.is_none() {
-            self.make_mac_keys(slot)?;
             anchor.serial = Some(serial);
+            if self.make_mac_keys(slot)? {
+                // Opened anew: SoftHSM can miss for good what another process wrote at the same instant.
+                drop((gate, anchor));
+                return self.reopen();
+            }
         }
         anchor.session = Some(session);
         anchor.epoch += 1;
@@ -259,7 +264,8 @@ impl Hsm {
         Err(self.blame(&error))
     }
 
-    fn make_mac_keys(&self, slot: Slot) -> Result<(), HsmError> {
+    /// Whether one was made.
+    fn make_mac_keys(&self, slot: Slot) -> Result<bool, HsmError> {
         let session = self.module.open_rw_session(slot).map_err(|error| self.blame(&error))?;
         let mut made = false;
         for key in [MacKey::Statements, MacKey::Derive] {
@@ -271,7 +277,7 @@ impl Hsm {
         if made {
             std::thread::sleep(SETTLE);
         }
-        Ok(())
+        Ok(made)
     }
 
     fn blame(&self, error: &cryptoki::error::Error) -> HsmError {

@@ -225,6 +225,14 @@ fn authority(rest: &str) -> Result<(&str, usize, &str), InvalidUri> {
     Ok((host, port.len(), path))
 }
 
+/// An A-label whose payload cannot be Punycode of anything beyond ASCII is a trap (W6): a decoder would show a
+/// plain name where another is meant. Punycode of a name with a character beyond ASCII needs at least two
+/// characters for it, after the last hyphen.
+fn is_a_label(label: &str) -> bool {
+    let Some(payload) = label.strip_prefix("xn--") else { return true };
+    payload.rsplit('-').next().is_some_and(|delta| delta.len() >= 2)
+}
+
 /// Dotted lower-case labels. A name whose last label is a number would be an IP address to a browser
 /// ("0x7f.1", "2130706433"), so only a canonical dotted quad may end in one.
 fn is_host(host: &str) -> bool {
@@ -233,6 +241,7 @@ fn is_host(host: &str) -> bool {
             && label.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-')
             && !label.starts_with('-')
             && !label.ends_with('-')
+            && is_a_label(label)
     };
     if host.len() > 253 || !host.split('.').all(label) {
         return false;
