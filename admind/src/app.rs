@@ -11,6 +11,7 @@ use host::sandbox::{Entered, Policy};
 use signer::{KeySet, Signer};
 use sqlx::PgPool;
 use uuid::Uuid;
+use web::{Tls, TlsError};
 
 use crate::config::Config;
 use crate::store::Store;
@@ -106,18 +107,34 @@ impl App {
 
 /// What admind touches after start: certificates that are replaced while it runs.
 pub(crate) fn policy(config: &Config) -> std::io::Result<Policy> {
-    let read = web::Tls::folders(&config.tls_certificate, &config.tls_key)?;
+    let read = Tls::folders(&config.tls_certificate, &config.tls_key)?;
     Ok(Policy { read, ..Policy::default() })
+}
+
+/// Certificate and key, read once before the sandbox closes: what is wrong with them is a matter of settings.
+pub(crate) fn tls(config: &Config) -> Result<Arc<Tls>, ConfigError> {
+    Tls::load(&config.tls_certificate, &config.tls_key, config.tls12).map_err(|error| {
+        let of_key = match &error {
+            TlsError::Read(path, _) => *path == config.tls_key,
+            TlsError::Exposed(_) | TlsError::NoKey(_) | TlsError::Pair(_) => true,
+            TlsError::NoCertificate(_) | TlsError::Library(_) => false,
+        };
+        let key = if of_key { "tls_key" } else { "tls_certificate" };
+        ConfigError::new(
+            key,
+            error.to_string(),
+            "give a PEM certificate and its own key, closed to others",
+        )
+    })
 }
 
 pub(crate) async fn serve(
     entered: Entered,
     listener: TcpListener,
+    tls: Arc<Tls>,
     app: Arc<App>,
 ) -> Result<(), Fatal> {
     let config = &app.config;
-    let tls = web::Tls::load(&config.tls_certificate, &config.tls_key, config.tls12)
-        .map_err(Fatal::start)?;
     tls.reload_on_change(CERTIFICATES);
     let hosts = web::Hosts::new([config.host.as_str()]).map_err(Fatal::start)?;
     let server = web::Server { limits: web::Limits::default(), hosts, tls };

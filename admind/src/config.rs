@@ -4,6 +4,7 @@ use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 
 use host::config::{ConfigError, Key, Settings};
+use host::origin::https_host;
 use host::sandbox::{MemoryLock, Sandbox};
 use secrecy::SecretString;
 
@@ -122,20 +123,4 @@ fn console_origin(settings: &Settings) -> Result<Option<String>, ConfigError> {
         https_host("console_origin", origin)?;
     }
     Ok(origin)
-}
-
-fn https_host(key: &'static str, url: &str) -> Result<String, ConfigError> {
-    let fix = "use https://host or https://host:port, without a trailing slash";
-    let host = url
-        .strip_prefix("https://")
-        .ok_or_else(|| ConfigError::new(key, "is not an https URL", fix))?;
-    let legal = |b: u8| {
-        b.is_ascii_lowercase()
-            || b.is_ascii_digit()
-            || matches!(b, b'.' | b'-' | b':' | b'[' | b']')
-    };
-    if host.is_empty() || !host.bytes().all(legal) {
-        return Err(ConfigError::new(key, "has a path, a query, upper case or no host", fix));
-    }
-    Ok(host.to_owned())
 }

@@ -14,7 +14,7 @@ use wire::{Algorithm, Class, KeyState, KeyView, Kid, Refused};
 use crate::app::App;
 use crate::failure::Failure;
 use crate::schedule::{self, Row, Step};
-use crate::store::{KeyChange, StoreError, destroyed, record};
+use crate::store::{KeyChange, KeyRow, StoreError, destroyed, record};
 
 /// How often keys are looked at, once everything needed is there; more often until then.
 const KEYS: Duration = Duration::from_secs(10);
@@ -99,7 +99,7 @@ impl Known {
 async fn tend(app: &App, issuer: Uuid, noted: &mut HashSet<String>) -> Result<(), Failure> {
     let mut known = refresh(app, issuer).await?;
     for kid in &known.planted {
-        tracing::error!(kid, "a signing key row was not written by keyd; it is ignored");
+        tracing::error!(kid, "ALARM: a signing key row was not written by keyd; it is ignored");
         if !noted.contains(kid) {
             app.store.planted(kid).await?;
             noted.insert(kid.clone());
@@ -139,13 +139,14 @@ pub(crate) async fn refresh(app: &App, issuer: Uuid) -> Result<Known, Failure> {
     app.replace_keys(KeySet::new(&app.config.issuer, keys.clone()));
     keys.retain(|key| key.issuer == app.config.issuer);
     keys.sort_by_key(|key| (key.staged_at, key.kid));
-    let row = |position: u32| usize::try_from(position).ok().and_then(|index| rows.get(index));
-    let planted =
-        loaded.planted.into_iter().filter_map(row).map(|row| row.kid.to_string()).collect();
-    let rows = rows
-        .iter()
-        .map(|row| Row { kid: row.kid, state: row.state, retired_at: row.retired_at })
-        .collect();
+    // Not recognised by keyd, or recognised as a statement about another key or another issuer.
+    let known = |kid: &str| keys.iter().any(|key| key.kid.to_string() == kid);
+    let planted = rows.iter().filter(|row| !known(&row.kid)).map(|row| row.kid.clone()).collect();
+    let row = |row: &KeyRow| {
+        let (kid, state) = (row.kid.parse().ok()?, row.state?);
+        Some(Row { kid, state, retired_at: row.retired_at })
+    };
+    let rows = rows.iter().filter_map(row).collect();
     Ok(Known { keys, rows, planted })
 }
 

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
+use host::config::ConfigError;
 use host::exit::Fatal;
 use host::sandbox::{Entered, Policy};
 use oauth::secret::Kind;
@@ -12,6 +13,7 @@ use oauth::{Plain, Timestamp};
 use signer::Signer;
 use sqlx::PgPool;
 use tokio::sync::OnceCell;
+use web::{Tls, TlsError};
 use wire::{DeriveLabel, Secret32};
 
 use crate::config::Config;
@@ -94,7 +96,7 @@ impl App {
         match self.store.platform_issuer().await {
             Ok(Some(url)) if url == self.issuer() => Ok(true),
             // "This value is embedded in signed tokens and cannot change" (seeds/003).
-            Ok(Some(_)) => Err(Fatal::Config(host::config::ConfigError::new(
+            Ok(Some(_)) => Err(Fatal::Config(ConfigError::new(
                 "issuer",
                 "differs from the issuer that this database was set up for",
                 "restore the former value; an issuer cannot change",
@@ -124,18 +126,34 @@ pub(crate) fn remaining_s(end: Timestamp, now: Timestamp) -> u32 {
 /// What authd touches after start: certificates that are replaced while it runs, name service files that
 /// PostgreSQL's client may read, and two Unix sockets.
 pub(crate) fn policy(config: &Config) -> std::io::Result<Policy> {
-    let read = web::Tls::folders(&config.tls_certificate, &config.tls_key)?;
+    let read = Tls::folders(&config.tls_certificate, &config.tls_key)?;
     Ok(Policy { read, ..Policy::default() })
+}
+
+/// Certificate and key, read once before the sandbox closes: what is wrong with them is a matter of settings.
+pub(crate) fn tls(config: &Config) -> Result<Arc<Tls>, ConfigError> {
+    Tls::load(&config.tls_certificate, &config.tls_key, config.tls12).map_err(|error| {
+        let of_key = match &error {
+            TlsError::Read(path, _) => *path == config.tls_key,
+            TlsError::Exposed(_) | TlsError::NoKey(_) | TlsError::Pair(_) => true,
+            TlsError::NoCertificate(_) | TlsError::Library(_) => false,
+        };
+        let key = if of_key { "tls_key" } else { "tls_certificate" };
+        ConfigError::new(
+            key,
+            error.to_string(),
+            "give a PEM certificate and its own key, closed to others",
+        )
+    })
 }
 
 pub(crate) async fn serve(
     entered: Entered,
     listener: TcpListener,
+    tls: Arc<Tls>,
     app: Arc<App>,
 ) -> Result<(), Fatal> {
     let config = &app.config;
-    let tls = web::Tls::load(&config.tls_certificate, &config.tls_key, config.tls12)
-        .map_err(Fatal::start)?;
     tls.reload_on_change(CERTIFICATES);
     let hosts = web::Hosts::new([config.host.as_str()]).map_err(Fatal::start)?;
     let server = web::Server { limits: web::Limits::default(), hosts, tls };

@@ -4,6 +4,7 @@ use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 
 use host::config::{ConfigError, Key, Settings};
+use host::origin::https_host;
 use host::sandbox::{MemoryLock, Sandbox};
 use secrecy::SecretString;
 
@@ -83,7 +84,8 @@ pub(crate) fn load(file: Option<&Path>) -> Result<Config, ConfigError> {
 
 fn from(settings: &Settings) -> Result<Config, ConfigError> {
     let issuer: String = settings.required("issuer")?;
-    let host = issuer_host(&issuer)?;
+    // "with no query or fragment components" (RFC 8414 §2), and here without a path: those are for tenants.
+    let host = https_host("issuer", &issuer)?;
     let domain: Option<String> = settings.optional("domain")?;
     if domain.is_some_and(|domain| host.split(':').next() != Some(domain.as_str())) {
         return Err(ConfigError::new(
@@ -153,12 +155,6 @@ fn bounded(
     ))
 }
 
-/// The issuer is an https URL of a host, "with no query or fragment components" (RFC 8414 §2), and here
-/// without a path: paths beneath it belong to tenants.
-fn issuer_host(issuer: &str) -> Result<String, ConfigError> {
-    https_host("issuer", issuer)
-}
-
 /// An exact https origin: `null` or `*` would let any page in.
 fn console_origin(settings: &Settings) -> Result<Option<String>, ConfigError> {
     let origin: Option<String> = settings.optional("console_origin")?;
@@ -166,19 +162,4 @@ fn console_origin(settings: &Settings) -> Result<Option<String>, ConfigError> {
         https_host("console_origin", origin)?;
     }
     Ok(origin)
-}
-
-fn https_host(key: &'static str, url: &str) -> Result<String, ConfigError> {
-    let fix = "use https://host or https://host:port, without a trailing slash";
-    let wrong = |problem: &'static str| ConfigError::new(key, problem, fix);
-    let host = url.strip_prefix("https://").ok_or_else(|| wrong("is not an https URL"))?;
-    let legal = |b: u8| {
-        b.is_ascii_lowercase()
-            || b.is_ascii_digit()
-            || matches!(b, b'.' | b'-' | b':' | b'[' | b']')
-    };
-    if host.is_empty() || !host.bytes().all(legal) {
-        return Err(wrong("has a path, a query, upper case or no host"));
-    }
-    Ok(host.to_owned())
 }

@@ -67,14 +67,17 @@ async fn refresh(app: &App, seen: Option<&Arc<KeySet>>) -> Result<(), Failure> {
     let (kids, sealed): (Vec<_>, Vec<_>) =
         app.store.key_statements(app.issuer()).await?.into_iter().unzip();
     let loaded = app.signer.load(sealed).await?;
-    for position in loaded.planted {
-        let kid = usize::try_from(position).ok().and_then(|index| kids.get(index));
-        tracing::error!(?kid, "a signing key row was not written by keyd; it is ignored");
-    }
     let keys = app.signer.public_keys().await?;
     // A keyd that restarted between the two calls knows nothing: an emptier key set must not be published.
     if keys.len() < usize::try_from(loaded.accepted).unwrap_or(usize::MAX) {
         return Err(Failure::Unavailable);
+    }
+    // Not recognised by keyd, or recognised as a statement about another key or another issuer.
+    let known = |kid: &String| {
+        keys.iter().any(|key| key.issuer == app.issuer() && key.kid.to_string() == *kid)
+    };
+    for kid in kids.iter().filter(|kid| !known(kid)) {
+        tracing::error!(kid, "ALARM: a signing key row was not written by keyd; it is ignored");
     }
     app.keys.replace(KeySet::new(app.issuer(), keys));
     Ok(())

@@ -18,6 +18,7 @@ mod store;
 use std::process::ExitCode;
 use std::sync::Arc;
 
+use host::config::ConfigError;
 use host::exit::Fatal;
 use secrecy::ExposeSecret as _;
 
@@ -39,8 +40,15 @@ fn run() -> Result<(), Fatal> {
         Some(listener) => listener,
         None => std::net::TcpListener::bind(config.listen).map_err(Fatal::start)?,
     };
-    let keyd_uid = host::peer::uid_of(&config.keyd_user).map_err(Fatal::start)?;
+    let keyd_uid = host::peer::uid_of(&config.keyd_user).map_err(|_| {
+        ConfigError::new(
+            "keyd_user",
+            "names no user of this machine",
+            "use keyd's user, by name or number",
+        )
+    })?;
     host::descriptors::raise_limit()?;
+    let tls = app::tls(&config)?;
     let entered = host::sandbox::enter(config.sandbox, &app::policy(&config)?)?;
     let runtime =
         tokio::runtime::Builder::new_multi_thread().enable_all().build().map_err(Fatal::start)?;
@@ -52,6 +60,6 @@ fn run() -> Result<(), Fatal> {
         )
         .map_err(Fatal::start)?;
         let app = Arc::new(app::App::new(config, pool, keyd_uid)?);
-        app::serve(entered, listener, app).await
+        app::serve(entered, listener, tls, app).await
     })
 }

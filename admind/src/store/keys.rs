@@ -4,7 +4,7 @@ use oauth::ids::UserId;
 use sqlx::PgTransaction;
 use store::audit::Event;
 use uuid::Uuid;
-use wire::{KeyState, KeyView, Kid, Sealed};
+use wire::{KeyState, KeyView, Sealed};
 
 use super::{Store, StoreError};
 
@@ -17,8 +17,9 @@ pub(crate) struct KeyChange<'a> {
 
 /// What the table holds about a key.
 pub(crate) struct KeyRow {
-    pub(crate) kid: Kid,
-    pub(crate) state: KeyState,
+    /// As it stands in the table: a planted row need not hold an id that could be one.
+    pub(crate) kid: String,
+    pub(crate) state: Option<KeyState>,
     /// Seconds since the epoch.
     pub(crate) retired_at: Option<u64>,
     pub(crate) sealed: Sealed,
@@ -70,7 +71,7 @@ impl Store {
     pub(crate) async fn key_rows(&self, issuer: Uuid) -> Result<Vec<KeyRow>, StoreError> {
         let rows = sqlx::query!(
             r#"SELECT kid, state, statement, extract(epoch FROM retired_at)::bigint AS retired_at FROM signing_keys WHERE issuer_id = $1 AND state <> 'destroyed'
-               ORDER BY created_at, kid LIMIT 64"#,
+               ORDER BY created_at, kid LIMIT 2000"#,
             issuer
         )
         .fetch_all(&self.pool)
@@ -78,15 +79,17 @@ impl Store {
         let sealed = |bytes: Vec<u8>| {
             Sealed::from_bytes(&bytes).unwrap_or(Sealed { body: Vec::new(), mac: [0; 32] })
         };
-        let mut known = Vec::with_capacity(rows.len());
-        for row in rows {
-            // The table's own checks leave nothing else; whatever does is not a row of ours.
-            if let (Ok(kid), Some(state)) = (row.kid.parse(), state(&row.state)) {
-                let retired_at = row.retired_at.and_then(|at| u64::try_from(at).ok());
-                known.push(KeyRow { kid, state, retired_at, sealed: sealed(row.statement) });
-            }
-        }
-        Ok(known)
+        let row =
+            |(kid, word, retired_at, statement): (String, String, Option<i64>, Vec<u8>)| KeyRow {
+                kid,
+                state: state(&word),
+                retired_at: retired_at.and_then(|at| u64::try_from(at).ok()),
+                sealed: sealed(statement),
+            };
+        Ok(rows
+            .into_iter()
+            .map(|found| row((found.kid, found.state, found.retired_at, found.statement)))
+            .collect())
     }
 
     /// A row that keyd did not write: noted once.

@@ -13,7 +13,7 @@ impl Store {
     ) -> Result<Vec<(String, Sealed)>, StoreError> {
         let rows = sqlx::query!(
             r#"SELECT k.kid, k.statement FROM signing_keys k JOIN issuers i ON i.id = k.issuer_id
-               WHERE i.url = $1 AND k.state <> 'destroyed' ORDER BY k.created_at, k.kid LIMIT 64"#,
+               WHERE i.url = $1 AND k.state <> 'destroyed' ORDER BY k.created_at, k.kid LIMIT 2000"#,
             issuer
         )
         .fetch_all(&self.pool)

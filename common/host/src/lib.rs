@@ -13,6 +13,7 @@ pub mod database;
 pub mod descriptors;
 mod environment;
 pub mod exit;
+pub mod origin;
 pub mod peer;
 pub mod sandbox;
 pub mod secret;
