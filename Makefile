@@ -66,8 +66,8 @@ sqlx: ## write the SQL macros' offline data anew
 fuzz: ## a minute of fuzzing for each target
 	@$(DEV)/fuzz
 
-bench: ## measurements on an optimised build: not before the proof habits
-	@echo "the measurements come with fuzzing and the threat model; until then: make up, and drive it"
+bench: ## measurements on an optimised build, beside the limits of this machine
+	@$(DEV)/bench
 
 db-shell: ## psql on the instance's database, as its owner
 	@$(DEV)/db-shell

@@ -116,8 +116,8 @@ pub(crate) fn tls(config: &Config) -> Result<Arc<Tls>, ConfigError> {
     Tls::load(&config.tls_certificate, &config.tls_key, config.tls12).map_err(|error| {
         let of_key = match &error {
             TlsError::Read(path, _) => *path == config.tls_key,
-            TlsError::Exposed(_) | TlsError::NoKey(_) | TlsError::Pair(_) => true,
-            TlsError::NoCertificate(_) | TlsError::Library(_) => false,
+            TlsError::Exposed(_) | TlsError::NoKey(_) => true,
+            TlsError::NoCertificate(_) | TlsError::Pair(_) | TlsError::Library(_) => false,
         };
         let key = if of_key { "tls_key" } else { "tls_certificate" };
         ConfigError::new(

@@ -71,7 +71,7 @@ pub fn until<T>(what: &str, deadline: Duration, mut condition: impl FnMut() -> O
 }
 
 /// A port of 127.0.0.1 that nothing listens on.
-pub(crate) fn free_port() -> u16 {
+pub fn free_port() -> u16 {
     static NEXT: AtomicU16 = AtomicU16::new(0);
     let span = PORTS.end - PORTS.start;
     // Where a binary begins depends on its number, so that two of them rarely try the same ports.
@@ -238,6 +238,22 @@ impl Bench {
 
     pub(crate) fn drop_database(&self, name: &str) {
         run(script("cluster").args([&self.dir.join("pg"), &self.sockets()]).args(["drop", name]));
+    }
+
+    /// Stop the server that every stand of this binary shares, as a crash would: whoever calls keeps other
+    /// tests away. What was acknowledged is on disk before.
+    pub fn stop_postgresql(&self) {
+        self.psql(TEMPLATE, "postgres", "CHECKPOINT").unwrap();
+        run(script("cluster").args([&self.dir.join("pg"), &self.sockets()]).arg("stop"));
+    }
+
+    /// Start the server again.
+    pub fn start_postgresql(&self) {
+        run(script("cluster").args([&self.dir.join("pg"), &self.sockets()]).args([
+            "start",
+            "--throwaway",
+            "--owner-createdb",
+        ]));
     }
 
     /// Run SQL as a role; rows come back one a line, columns split by `|`.

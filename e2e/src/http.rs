@@ -74,6 +74,12 @@ impl Connection {
         Ok(Self { stream: StreamOwned::new(tls, tcp), ahead: Vec::new() })
     }
 
+    /// The certificate that the server showed, in DER.
+    pub fn certificate(&self) -> Vec<u8> {
+        let chain = self.stream.conn.peer_certificates().unwrap_or_default();
+        chain.first().expect("a server shows a certificate").to_vec()
+    }
+
     /// Send bytes as they are.
     ///
     /// # Errors

@@ -15,11 +15,14 @@
     reason = "test support: a failure here is the failure of the test that asked"
 )]
 
+pub mod authority;
 pub mod bench;
 mod browser;
 mod client;
 mod html;
 mod http;
+mod party;
+pub mod people;
 mod pkce;
 mod process;
 mod race;
@@ -29,6 +32,7 @@ pub mod tokens;
 pub use browser::{Browser, Page};
 pub use client::{Client, Form, basic, bearer, query};
 pub use http::{Connection, Response, Trust};
+pub use party::Party;
 pub use pkce::Pkce;
 pub use process::Daemon;
 pub use race::{Racer, race};

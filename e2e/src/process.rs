@@ -43,6 +43,12 @@ impl Daemon {
         self
     }
 
+    /// Give it a variable from its next start on: settings in the environment win over its file.
+    pub fn set_env(&mut self, name: &str, value: &str) {
+        self.environment.retain(|(known, _)| known != name);
+        self.environment.push((name.to_owned(), value.to_owned()));
+    }
+
     /// The program's name.
     pub fn name(&self) -> &'static str {
         self.name
@@ -65,8 +71,13 @@ impl Daemon {
 
     /// The command that starts it, as its user; for tests that start one on their own terms.
     pub fn command(&self) -> Command {
+        self.command_with(&self.config)
+    }
+
+    /// The same with another settings file.
+    pub fn command_with(&self, config: &Path) -> Command {
         let mut command = bench().program(self.name);
-        command.arg("--config").arg(&self.config).stdin(Stdio::null());
+        command.arg("--config").arg(config).stdin(Stdio::null());
         command.envs(self.environment.iter().map(|(name, value)| (name, value)));
         if is_root() {
             command.uid(number(&self.user, "-u")).gid(number(&self.user, "-g"));

@@ -25,11 +25,13 @@ pub struct Options {
     pub nodes: usize,
     /// Lines of configuration to add or replace: `("authd.some_key", "42")`, the value in TOML.
     pub set: Vec<(&'static str, &'static str)>,
+    /// False for a database in which nothing is yet.
+    pub migrated: bool,
 }
 
 impl Default for Options {
     fn default() -> Self {
-        Self { nodes: 1, set: Vec::new() }
+        Self { nodes: 1, set: Vec::new(), migrated: true }
     }
 }
 
@@ -65,13 +67,24 @@ struct Ports {
 impl Stand {
     /// Start an installation and wait until all of it is ready.
     pub fn start(options: &Options) -> Self {
+        let mut stand = Self::prepare(options);
+        stand.begin();
+        stand
+    }
+
+    /// An installation of which nothing runs yet.
+    pub fn prepare(options: &Options) -> Self {
         let bench = bench();
         let name = format!("s{}", serial());
         let dir = bench.dir().join(&name);
         fs::create_dir(&dir).unwrap();
         fs::set_permissions(&dir, fs::Permissions::from_mode(0o711)).unwrap();
         let database = format!("stand_{name}");
-        bench.database_from_template(&database);
+        if options.migrated {
+            bench.database_from_template(&database);
+        } else {
+            bench.database(&database, None);
+        }
         run(script("token").arg(dir.join("token")).args([&bench.users().keyd, "opentrusty"]));
 
         let ports = Ports { issuer: free_port(), admin: free_port() };
@@ -92,8 +105,21 @@ impl Stand {
             stand.configure(bench, &folder, port, options);
             stand.nodes.push(Node::new(bench, folder, &stand.dir.join("token"), port));
         }
-        stand.begin();
         stand
+    }
+
+    /// One more daemon with the settings of a node, not started: a second management plane, or one that a
+    /// test starts on its own terms.
+    pub fn stranger(&self, name: &'static str, node: usize) -> Daemon {
+        let folder = &self.nodes.get(node).expect("a node of this stand").folder;
+        let users = bench().users();
+        match name {
+            "keyd" => Daemon::new(name, &users.keyd, folder)
+                .with_env("SOFTHSM2_CONF", &self.token().join("softhsm2.conf")),
+            "authd" => Daemon::new(name, &users.authd, folder),
+            "admind" => Daemon::new(name, &users.admind, folder),
+            other => panic!("there is no daemon {other}"),
+        }
     }
 
     fn configure(&self, bench: &Bench, folder: &Path, port: u16, options: &Options) {
@@ -126,10 +152,16 @@ impl Stand {
         run(&mut command);
     }
 
-    fn begin(&mut self) {
+    /// Start everything of a prepared installation, and wait until it is ready.
+    pub fn begin(&mut self) {
         for node in &mut self.nodes {
             node.start_keyd();
         }
+        self.begin_rest();
+    }
+
+    /// The same, where every keyd runs already.
+    pub fn begin_rest(&mut self) {
         self.admind.start();
         for node in &mut self.nodes {
             node.authd.start();
@@ -143,6 +175,15 @@ impl Stand {
         for node in &mut self.nodes {
             node.wait_ready();
         }
+    }
+
+    /// Wait until the first key of every kind signs, the audit key included, without which the planes are
+    /// ready already: until then admind holds the right to change keys now and then.
+    pub fn wait_for_keys(&self) {
+        let active = "SELECT count(*) FROM signing_keys WHERE state = 'active'";
+        until("every first key is active", START, || {
+            (self.psql("opentrusty_owner", active).unwrap() == "4").then_some(())
+        });
     }
 
     /// The issuer's URL, which is also where the first node listens.
@@ -190,6 +231,21 @@ impl Stand {
     /// A node, to be killed or started again.
     pub fn node(&mut self, number: usize) -> &mut Node {
         self.nodes.get_mut(number).expect("a node of this stand")
+    }
+
+    /// The nodes, to look at.
+    pub fn nodes(&self) -> &[Node] {
+        &self.nodes
+    }
+
+    /// The management plane, to look at.
+    pub fn admind_here(&self) -> &Daemon {
+        &self.admind
+    }
+
+    /// The port that the management plane listens on.
+    pub fn admin_port(&self) -> u16 {
+        self.ports.admin
     }
 
     /// The management plane, to be killed or started again.

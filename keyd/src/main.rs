@@ -4,6 +4,7 @@
 use std::process::ExitCode;
 use std::sync::Arc;
 
+use host::config::ConfigError;
 use host::exit::{Fatal, run};
 use host::{args, sandbox, systemd, telemetry};
 use keyd::answer::App;
@@ -28,7 +29,10 @@ fn start() -> Result<(), Fatal> {
     let pin = config.pin()?;
     let root = config.derive_root()?;
     let listeners = Listeners::new(&config)?;
-    let hsm = Hsm::open(&config.module, &config.token_label, pin).map_err(Fatal::start)?;
+    let hsm = Hsm::open(&config.module, &config.token_label, pin).map_err(|error| {
+        let problem = format!("cannot be loaded: {error}");
+        ConfigError::new("pkcs11_module", problem, "name the PKCS#11 module's shared library")
+    })?;
     let entered = sandbox::enter(config.sandbox, &config.reach())?;
     let app = Arc::new(App::new(Arc::clone(&hsm), config.policy, root));
     serve::start(entered, &app, listeners, uids, config.workers)?;

@@ -1,0 +1,321 @@
+//! The life of keys: the first ones, a successor, and what dies in the middle of making one.
+
+use std::process::Command;
+use std::time::Duration;
+
+use e2e::bench::{free_port, is_root, until};
+use e2e::people::{self, MEMBER, PLATFORM_ADMIN, app, console};
+use e2e::{Options, Response, Stand, bearer, tokens};
+use serde_json::{Value, json};
+
+use crate::{beside_others, jwks, kids, owner, populated, text};
+
+const SOON: Duration = Duration::from_secs(40);
+
+/// What every issuer has in the end: one active key of each kind, and no other row. The audit key is not
+/// needed to serve, so it may come last.
+fn has_one_set(stand: &Stand) {
+    let all = "SELECT class, algorithm, state, count(*) FROM signing_keys GROUP BY 1, 2, 3 ORDER BY 1, 2, 3";
+    let one =
+        "admin|ES256|active|1\naudit|ES256|active|1\ntoken|ES256|active|1\ntoken|RS256|active|1";
+    until("each kind has its key", SOON, || (owner(stand, all) == one).then_some(()));
+}
+
+/// The key pairs that lie in the token, by their private halves.
+fn private_keys(stand: &Stand) -> usize {
+    let pin = std::fs::read_to_string(stand.token().join("pin")).unwrap();
+    let module = std::fs::read_to_string(stand.nodes()[0].keyd.config()).unwrap();
+    let module = module.lines().find_map(|line| line.strip_prefix("pkcs11_module = ")).unwrap();
+    let mut command = if is_root() { Command::new("setpriv") } else { Command::new("env") };
+    if is_root() {
+        command.args([
+            "--reuid=opentrusty-keyd",
+            "--regid=opentrusty-keyd",
+            "--clear-groups",
+            "--",
+        ]);
+    }
+    let output = command
+        .args(["pkcs11-tool", "--module", module.trim_matches('"'), "--token-label", "opentrusty"])
+        .args(["--login", "--pin", "env:PIN", "--list-objects", "--type", "privkey"])
+        .env("PIN", pin.trim())
+        .env("SOFTHSM2_CONF", stand.token().join("softhsm2.conf"))
+        .current_dir("/")
+        .output()
+        .unwrap();
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    String::from_utf8_lossy(&output.stdout).matches("Private Key Object").count()
+}
+
+fn admind_is_ready(stand: &Stand, port: u16) -> bool {
+    let mut client = stand.client();
+    client.route(stand.admin_port(), port);
+    let url = format!("{}/readyz", stand.api());
+    client.try_send("GET", &url, &[], b"").is_ok_and(|response| response.status == 200)
+}
+
+#[test]
+fn two_nodes_that_start_at_once_make_exactly_one_set_of_keys() {
+    let _cluster = beside_others();
+    let mut stand = Stand::prepare(&Options { nodes: 2, ..Options::default() });
+    let port = free_port();
+    let mut second = stand.stranger("admind", 1);
+    second.set_env("OPENTRUSTY_PORT", &port.to_string());
+    for node in 0..2 {
+        stand.node(node).start_keyd();
+    }
+    stand.admind().start();
+    second.start();
+    for node in 0..2 {
+        stand.node(node).authd.start();
+    }
+    stand.wait_ready();
+    until("the second management plane is ready", SOON, || {
+        admind_is_ready(&stand, port).then_some(())
+    });
+    has_one_set(&stand);
+    assert_eq!(private_keys(&stand), 4, "no key in the token that nobody knows");
+    assert_eq!(jwks(&stand, 0), jwks(&stand, 1));
+    assert_eq!(owner(&stand, "SELECT count(*) FROM audit_events WHERE type = 'key.staged'"), "4");
+    assert_eq!(
+        owner(&stand, "SELECT count(*) FROM audit_events WHERE type = 'issuer.created'"),
+        "1"
+    );
+}
+
+#[test]
+fn f20_admind_killed_while_it_makes_the_first_keys_ends_with_one_set() {
+    let _cluster = beside_others();
+    let mut stand = Stand::prepare(&Options::default());
+    stand.node(0).start_keyd();
+    for round in 0..4 {
+        stand.admind().start();
+        // At another moment each time: the issuer's row first, then one more key in the token each.
+        until("admind is under way", SOON, || {
+            let issuers = owner(&stand, "SELECT count(*) FROM issuers");
+            (issuers == "1" && (round == 0 || private_keys(&stand) >= round)).then_some(())
+        });
+        stand.admind().kill9();
+    }
+    stand.begin_rest();
+    has_one_set(&stand);
+    people::populate(&stand);
+    let got = app(&stand).tokens(&mut stand.browser(), MEMBER);
+    tokens::verify(text(&got, "id_token"), &jwks(&stand, 0), stand.issuer(), "app").unwrap();
+}
+
+/// The management API with a fresh administrator's token.
+struct Api<'a> {
+    stand: &'a Stand,
+    token: String,
+}
+
+impl<'a> Api<'a> {
+    fn of(stand: &'a Stand) -> Self {
+        let got = console(stand).tokens(&mut stand.browser(), PLATFORM_ADMIN);
+        Self { stand, token: text(&got, "access_token").to_owned() }
+    }
+
+    fn post(&self, path: &str, body: &Value) -> Response {
+        let url = format!("{}/api/v1/{path}", self.stand.api());
+        self.stand.client().json("POST", &url, &[bearer(&self.token)], body)
+    }
+
+    fn keys(&self) -> Vec<Value> {
+        let url = format!("{}/api/v1/keys", self.stand.api());
+        let got = self.stand.client().get_with(&url, bearer(&self.token)).expect(200).json();
+        got["keys"].as_array().unwrap().clone()
+    }
+
+    fn state(&self, kid: &str) -> String {
+        let keys = self.keys();
+        let key = keys
+            .iter()
+            .find(|key| key["kid"] == kid)
+            .unwrap_or_else(|| panic!("no {kid} in {keys:?}"));
+        text(key, "state").to_owned()
+    }
+
+    fn stage(&self, class: &str, algorithm: &str) -> String {
+        let staged = self
+            .post("keys", &json!({ "class": class, "algorithm": algorithm }))
+            .expect(201)
+            .json();
+        assert_eq!(text(&staged, "state"), "staged");
+        text(&staged, "kid").to_owned()
+    }
+
+    /// As soon as keyd allows it; until then the answer is that it is too early.
+    fn activate(&self, kid: &str) {
+        until("the key may sign", SOON, || {
+            let response = self.post(&format!("keys/{kid}/activate"), &json!({}));
+            if response.status == 409 {
+                assert_eq!(text(&response.json(), "code"), "too_early", "{}", response.text());
+                return None;
+            }
+            response.expect(200);
+            Some(())
+        });
+    }
+}
+
+fn quick() -> Options {
+    Options {
+        nodes: 2,
+        set: vec![
+            ("keyd.jwks_max_age_s", "2"),
+            ("authd.jwks_max_age_s", "2"),
+            ("admind.jwks_max_age_s", "2"),
+        ],
+        ..Options::default()
+    }
+}
+
+fn signer_of(stand: &Stand, node: usize) -> (String, String) {
+    let got = app(stand).tokens(&mut e2e::Browser::new(stand.client_of(node)), MEMBER);
+    let access = text(&got, "access_token").to_owned();
+    (text(&tokens::header(&access), "kid").to_owned(), access)
+}
+
+#[test]
+fn a_staged_key_is_published_before_it_signs_and_cannot_sign_early() {
+    let _cluster = beside_others();
+    let stand = populated(&Options { nodes: 2, ..Options::default() });
+    let (old, _) = signer_of(&stand, 0);
+    let api = Api::of(&stand);
+    let kid = api.stage("token", "ES256");
+    for node in 0..2 {
+        until("the staged key is published", SOON, || {
+            kids(&jwks(&stand, node)).contains(&kid).then_some(())
+        });
+        assert_eq!(signer_of(&stand, node).0, old);
+    }
+    let early = api.post(&format!("keys/{kid}/activate"), &json!({})).expect(409).json();
+    assert_eq!(text(&early, "code"), "too_early", "{early}");
+    assert_eq!(api.state(&kid), "staged");
+    assert_eq!(signer_of(&stand, 1).0, old);
+    // Nor is there a second staged one, nor an end of the only one that signs.
+    api.post("keys", &json!({ "class": "token", "algorithm": "ES256" })).expect(409);
+    api.post(&format!("keys/{old}/retire"), &json!({})).expect(409);
+    api.post(&format!("keys/{kid}/retire"), &json!({})).expect(409);
+    api.post(&format!("keys/{old}/activate"), &json!({})).expect(409);
+    assert_eq!(api.state(&old), "active");
+}
+
+#[test]
+fn a_successor_takes_over_on_every_node_and_nothing_signed_before_is_lost() {
+    let _cluster = beside_others();
+    let mut stand = populated(&quick());
+    let (old, earlier) = signer_of(&stand, 0);
+    let kid = {
+        let api = Api::of(&stand);
+        let kid = api.stage("token", "ES256");
+        for node in 0..2 {
+            until("the staged key is published", SOON, || {
+                kids(&jwks(&stand, node)).contains(&kid).then_some(())
+            });
+        }
+        api.activate(&kid);
+        assert_eq!((api.state(&kid), api.state(&old)), ("active".into(), "retired".into()));
+        kid
+    };
+    for _ in 0..2 {
+        for node in 0..2 {
+            until("the new key signs", SOON, || (signer_of(&stand, node).0 == kid).then_some(()));
+            let keys = jwks(&stand, node);
+            assert!(kids(&keys).contains(&old), "the retired key stays published");
+            tokens::verify(&earlier, &keys, stand.issuer(), stand.issuer()).unwrap();
+            let active = app(&stand).introspect(&mut stand.client_of(node), &earlier);
+            assert_eq!(active.expect(200).json()["active"], true);
+            let (_, later) = signer_of(&stand, node);
+            tokens::verify(&later, &keys, stand.issuer(), stand.issuer()).unwrap();
+        }
+        // Second time round: every process is new and knows only what the rows say.
+        stand.admind().kill9();
+        for node in 0..2 {
+            stand.node(node).kill9();
+        }
+        stand.begin();
+    }
+    let audited = owner(
+        &stand,
+        &format!(
+            "SELECT a.type, a.target, a.actor_type, u.email FROM audit_events a LEFT JOIN users u ON u.id::text = a.actor
+             WHERE a.target IN ('{old}', '{kid}') AND a.actor IS NOT NULL ORDER BY a.type"
+        ),
+    );
+    let by = format!("user|{}", PLATFORM_ADMIN.0);
+    assert_eq!(
+        audited,
+        format!("key.activated|{kid}|{by}\nkey.retired|{old}|{by}\nkey.staged|{kid}|{by}")
+    );
+    let together = "SELECT count(DISTINCT tx) FROM audit_events WHERE type IN ('key.activated', 'key.retired') AND actor IS NOT NULL";
+    assert_eq!(owner(&stand, together), "1", "one signs and the other ends in one transaction");
+}
+
+#[test]
+fn the_key_of_the_management_api_is_succeeded_without_locking_anybody_out() {
+    let _cluster = beside_others();
+    let stand = populated(&quick());
+    let api = Api::of(&stand);
+    let old = text(&tokens::header(&api.token), "kid").to_owned();
+    let kid = api.stage("admin", "ES256");
+    api.activate(&kid);
+    assert_eq!(api.state(&old), "retired", "the token of before is still good here");
+    until("new tokens come from the new key", SOON, || {
+        let later = Api::of(&stand);
+        (text(&tokens::header(&later.token), "kid") == kid && later.state(&kid) == "active")
+            .then_some(())
+    });
+}
+
+#[test]
+fn f16_keyd_killed_while_it_makes_a_key_leaves_a_set_that_works() {
+    let _cluster = beside_others();
+    let mut stand = populated(&Options::default());
+    for _ in 0..3 {
+        let statuses = {
+            let api = Api::of(&stand);
+            let before = private_keys(&stand);
+            let keyd = rustix::process::Pid::from_raw(
+                i32::try_from(stand.nodes()[0].keyd.pid().unwrap()).unwrap(),
+            )
+            .unwrap();
+            std::thread::scope(|scope| {
+                let asked = scope.spawn(|| {
+                    api.post("keys", &json!({ "class": "token", "algorithm": "RS256" })).status
+                });
+                // As soon as the token has changed, or the answer is there.
+                until("keyd is at it", SOON, || {
+                    (asked.is_finished() || private_keys(&stand) > before).then_some(())
+                });
+                rustix::process::kill_process(keyd, rustix::process::Signal::KILL).unwrap();
+                asked.join().unwrap()
+            })
+        };
+        assert!(matches!(statuses, 201 | 409 | 503), "{statuses}");
+        stand.node(0).keyd.kill9();
+        stand.node(0).start_keyd();
+        until("keys are listed again", SOON, || {
+            let url = format!("{}/readyz", stand.api());
+            (stand.client().get(&url).status == 200).then_some(())
+        });
+        let actives = owner(&stand, "SELECT count(*) FROM signing_keys WHERE state = 'active'");
+        assert_eq!(actives, "4");
+        let staged = owner(&stand, "SELECT count(*) FROM signing_keys WHERE state = 'staged'");
+        assert!(staged == "0" || staged == "1", "{staged} staged");
+        until("a person signs in", SOON, || {
+            let party = app(&stand);
+            let mut browser = stand.browser();
+            let (code, pkce) = party.code(&mut browser, MEMBER);
+            let response = party.redeem(browser.client(), &code, &pkce);
+            assert!(
+                matches!(response.status, 200 | 503),
+                "{} {}",
+                response.status,
+                response.text()
+            );
+            (response.status == 200).then_some(())
+        });
+    }
+}

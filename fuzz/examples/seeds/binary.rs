@@ -1,0 +1,172 @@
+//! Corpora of bytes: frames of keyd's sockets, rows, attributes of a token.
+
+use serde::Serialize;
+use wire::{
+    Algorithm, AuditRoot, Class, DeriveLabel, HEADER_LEN, Jwk, KeyState, KeyView, Kid, Purpose,
+    REPLY_MAX, Refused, Reply, Request, Sealed, Secret32, Sign, Statement, TokenState, thumbprint,
+};
+
+use crate::Seed;
+
+fn point() -> Jwk {
+    Jwk::P256 { x: [0x11; 32], y: [0x22; 32] }
+}
+
+fn statement(class: Class, from: Option<u64>, until: Option<u64>) -> Statement {
+    Statement {
+        kid: Kid([7; 16]),
+        issuer: "https://as.example".to_owned(),
+        algorithm: Algorithm::Es256,
+        class,
+        public: point(),
+        thumbprint: thumbprint(&point()),
+        staged_at: 1_700_000_000,
+        not_sign_before: from,
+        not_sign_after: until,
+        serial: 3,
+    }
+}
+
+fn view() -> KeyView {
+    KeyView {
+        kid: Kid([7; 16]),
+        issuer: "https://as.example".to_owned(),
+        algorithm: Algorithm::Rs256,
+        class: Class::Token,
+        public: Jwk::Rsa { n: vec![0xcd; 256], e: vec![1, 0, 1] },
+        state: KeyState::Active,
+        staged_at: 1_700_000_000,
+        not_sign_before: Some(1_700_000_600),
+        not_sign_after: None,
+        signatures: 42,
+    }
+}
+
+fn frame<T: Serialize>(message: &T) -> Vec<u8> {
+    wire::encode(0x0102_0304, message, REPLY_MAX).expect("small")
+}
+
+/// The message without its header, behind the number of the layout.
+fn body(statement: &Statement) -> Vec<u8> {
+    let mut body = vec![1];
+    body.extend(frame(statement).split_off(HEADER_LEN));
+    body
+}
+
+fn sealed(statement: &Statement) -> Sealed {
+    Sealed { body: body(statement), mac: [9; 32] }
+}
+
+pub(crate) fn frames() -> Vec<Seed> {
+    let kid = Kid([7; 16]);
+    let sign =
+        Sign { kid, purpose: Purpose::IdToken, claims: br#"{"iss":"https://as.example"}"#.into() };
+    let generate = Request::Generate {
+        issuer: "https://as.example".to_owned(),
+        algorithm: Algorithm::Es256,
+        class: Class::Admin,
+    };
+    let load = Request::Load(vec![sealed(&statement(Class::Token, None, None)); 2]);
+    let status = Reply::Status {
+        token: TokenState::Ready,
+        keys: vec![view()],
+        signatures: 1 << 40,
+        refusals: 0,
+    };
+    let changed = Reply::Changed {
+        sealed: sealed(&statement(Class::Audit, Some(1_700_000_600), None)),
+        view: view(),
+    };
+    let mut all = vec![
+        ("sign", frame(&Request::Sign(sign))),
+        ("public-keys", frame(&Request::PublicKeys)),
+        ("load", frame(&load)),
+        ("derive", frame(&Request::Derive(DeriveLabel::Cursor))),
+        ("generate", frame(&generate)),
+        ("activate", frame(&Request::Activate { kid, first: true })),
+        ("retire", frame(&Request::Retire(kid))),
+        ("destroy", frame(&Request::Destroy(kid))),
+        ("seal-audit", frame(&Request::SealAudit(AuditRoot([5; 32])))),
+        (
+            "pipelined",
+            [frame(&Request::Health), frame(&Request::Status), frame(&Request::Health)].concat(),
+        ),
+        ("reply-signed", frame(&Reply::Signed("a.b.c".to_owned()))),
+        ("reply-keys", frame(&Reply::PublicKeys(vec![view(), view()]))),
+        ("reply-loaded", frame(&Reply::Loaded { accepted: 3, planted: vec![1, 300] })),
+        ("reply-derived", frame(&Reply::Derived(Secret32([3; 32])))),
+        ("reply-changed", frame(&changed)),
+        ("reply-sealed", frame(&Reply::AuditSealed { kid, signature: vec![1; 64] })),
+        ("reply-status", frame(&status)),
+        ("reply-refused", frame(&Reply::Refused(Refused::ForeignIssuer))),
+        ("nothing", Vec::new()),
+        ("too-long", u32::MAX.to_le_bytes().to_vec()),
+        ("too-short", vec![8, 0, 0, 0, 1, 0, 0, 0, 0, 0, 0, 0]),
+        ("no-message", vec![9, 0, 0, 0, 1, 0, 0, 0, 0, 0, 0, 0, 0]),
+    ];
+    let health = frame(&Request::Health);
+    all.push(("cut", health[..health.len() - 1].to_vec()));
+    all.push(("trailing", changed_at(&[&health[..], &[0]].concat(), 0, health[0] + 1)));
+    all.push(("other-version", changed_at(&health, 4, 2)));
+    all.push(("unknown-request", changed_at(&health, HEADER_LEN, 200)));
+    // Announces four thousand million statements in five bytes.
+    let many = [&[15, 0, 0, 0, 1][..], &[0; 8], &[2, 0xff, 0xff, 0xff, 0xff, 0x0f]].concat();
+    all.push(("hollow-list", many));
+    all.into_iter().map(|(name, bytes)| (name.to_owned(), bytes)).collect()
+}
+
+pub(crate) fn statements() -> Vec<Seed> {
+    let row = |statement: &Statement| sealed(statement).to_bytes();
+    let staged = row(&statement(Class::Token, None, None));
+    let mut rsa = statement(Class::Admin, Some(1), Some(2));
+    rsa.algorithm = Algorithm::Rs256;
+    rsa.public = Jwk::Rsa { n: vec![0xcd; 512], e: vec![1, 0, 1] };
+    let all = [
+        ("staged", staged.clone()),
+        ("active", row(&statement(Class::Token, Some(1_700_000_600), None))),
+        ("retired", row(&statement(Class::Audit, Some(1_700_000_600), Some(1_700_001_000)))),
+        ("retired-before-active", row(&statement(Class::Token, Some(100), Some(50)))),
+        ("retired-unused", row(&statement(Class::Token, None, Some(50)))),
+        ("ends-of-time", row(&statement(Class::Token, Some(0), Some(u64::MAX)))),
+        ("rsa", row(&rsa)),
+        ("only-mac", vec![9; 32]),
+        ("short", vec![9; 31]),
+        ("nothing", Vec::new()),
+        ("other-layout", changed_at(&staged, 32, 2)),
+        ("trailing", [&staged[..], &[0]].concat()),
+        ("cut", staged[..staged.len() - 1].to_vec()),
+        ("unknown-class", changed_at(&staged, 32 + 1 + 16 + 1 + 18 + 1, 9)),
+    ];
+    all.into_iter().map(|(name, bytes)| (name.to_owned(), bytes)).collect()
+}
+
+pub(crate) fn points_and_moduli() -> Vec<Seed> {
+    let bare = [&[0x04][..], &[0x11; 64]].concat();
+    let wrapped = [&[0x04, 0x41][..], &bare].concat();
+    let all = [
+        ("point", bare.clone()),
+        ("point-wrapped", wrapped.clone()),
+        ("point-like-a-wrapping", [&[0x04, 0x41][..], &[0x22; 63]].concat()),
+        ("modulus-2048", vec![0xcd; 256]),
+        ("modulus-4096", vec![0xcd; 512]),
+        ("modulus-leading-zero", [&[0][..], &[0x80; 256]].concat()),
+        ("modulus-3071", [&[0x40][..], &[0xff; 383]].concat()),
+        ("modulus-2047", [&[0x7f][..], &[0xff; 255]].concat()),
+        ("modulus-1024", vec![0xff; 128]),
+        ("modulus-4097", [&[1][..], &[0; 512]].concat()),
+        ("zeros", vec![0; 256]),
+        ("compressed", [&[0x02][..], &[0x11; 32]].concat()),
+        ("hybrid", changed_at(&bare, 0, 0x06)),
+        ("wrong-tag", changed_at(&wrapped, 0, 0x03)),
+        ("long-form-length", [&[0x04, 0x81, 0x41][..], &bare].concat()),
+        ("cut", bare[..64].to_vec()),
+        ("nothing", Vec::new()),
+    ];
+    all.into_iter().map(|(name, bytes)| (name.to_owned(), bytes)).collect()
+}
+
+fn changed_at(bytes: &[u8], at: usize, value: u8) -> Vec<u8> {
+    let mut bytes = bytes.to_vec();
+    bytes[at] = value;
+    bytes
+}

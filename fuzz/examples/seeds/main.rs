@@ -1,0 +1,43 @@
+//! Writes the hand-made part of every corpus anew: `cargo run --no-default-features --example seeds`.
+//! Inputs that fuzzing found beside them have hashes for names and are left alone.
+
+mod binary;
+mod json;
+mod lines;
+
+use std::path::Path;
+use std::{fs, io};
+
+/// Name, and bytes.
+type Seed = (String, Vec<u8>);
+
+fn main() -> io::Result<()> {
+    let corpus = Path::new(env!("CARGO_MANIFEST_DIR")).join("corpus");
+    let all = [
+        ("authorize_request", lines::authorize_requests()),
+        ("basic", lines::basic()),
+        ("claims", json::claims()),
+        ("client_metadata", json::client_metadata()),
+        ("cookie", lines::cookies()),
+        ("form", lines::forms()),
+        ("jwk", binary::points_and_moduli()),
+        ("jwt", json::tokens()),
+        ("keyd_frame", binary::frames()),
+        ("redirect_uri", lines::redirect_uris()),
+        ("scope", lines::scopes()),
+        ("statement", binary::statements()),
+        ("token_request", lines::token_requests()),
+    ];
+    for (target, seeds) in all {
+        fs::create_dir_all(corpus.join(target))?;
+        for (name, bytes) in seeds {
+            fs::write(corpus.join(target).join(name), bytes)?;
+        }
+    }
+    Ok(())
+}
+
+/// Texts under their names.
+fn named(texts: &[(&str, &str)]) -> Vec<Seed> {
+    texts.iter().map(|(name, text)| ((*name).to_owned(), text.as_bytes().to_vec())).collect()
+}

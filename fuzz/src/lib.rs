@@ -1,0 +1,58 @@
+//! One property per parser of bytes that somebody else wrote, each as a plain function.
+//!
+//! libFuzzer calls them through `fuzz_targets/`, `tests/replay.rs` calls them with the committed corpora
+//! on the stable toolchain. A function says whether its parser accepted the input, so that the replay can
+//! tell that a corpus reaches both verdicts; a property that does not hold panics.
+//!
+//! Where another reader of the same format exists (`serde_json`, `url`), the property is a comparison with
+//! it: what a second parser reads differently is how filters are passed.
+#![warn(missing_docs)]
+
+mod authorize_request;
+mod basic;
+mod claims;
+mod client_metadata;
+mod cookie;
+mod form;
+mod jwk;
+mod jwt;
+mod keyd_frame;
+mod redirect_uri;
+mod scope;
+mod statement;
+mod text;
+mod token_request;
+
+pub use authorize_request::authorize_request;
+pub use basic::basic;
+pub use claims::claims;
+pub use client_metadata::client_metadata;
+pub use cookie::cookie;
+pub use form::form;
+pub use jwk::jwk;
+pub use jwt::jwt;
+pub use keyd_frame::keyd_frame;
+pub use redirect_uri::redirect_uri;
+pub use scope::scope;
+pub use statement::statement;
+pub use token_request::token_request;
+
+/// A property over any bytes; true when its parser accepted them.
+pub type Target = fn(&[u8]) -> bool;
+
+/// Every target under the name of its file and its corpus.
+pub const TARGETS: [(&str, Target); 13] = [
+    ("authorize_request", authorize_request),
+    ("basic", basic),
+    ("claims", claims),
+    ("client_metadata", client_metadata),
+    ("cookie", cookie),
+    ("form", form),
+    ("jwk", jwk),
+    ("jwt", jwt),
+    ("keyd_frame", keyd_frame),
+    ("redirect_uri", redirect_uri),
+    ("scope", scope),
+    ("statement", statement),
+    ("token_request", token_request),
+];
