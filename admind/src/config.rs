@@ -84,36 +84,17 @@ fn from(settings: &Settings) -> Result<Config, ConfigError> {
         tls_key: settings.required("tls_key")?,
         tls12: settings.or("tls12", false)?,
         database_url: database_url.into(),
-        database_connections: bounded(settings, "database_connections", 8, 2, 200)?,
+        database_connections: settings.within("database_connections", 8, 2..=200)?,
         keyd_socket: settings.required("keyd_socket")?,
         keyd_user: settings.required("keyd_user")?,
         console_origin: console_origin(settings)?,
         rotation: Policy {
-            jwks_age_s: bounded(settings, "jwks_max_age_s", 3600, 1, 86_400)?.into(),
-            rotate_after_s: u64::from(bounded(settings, "key_rotation_days", 90, 1, 3650)?)
-                * 86_400,
+            jwks_age_s: settings.within("jwks_max_age_s", 3600, 1..=86_400)?.into(),
+            rotate_after_s: u64::from(settings.within("key_rotation_days", 90, 1..=3650)?) * 86_400,
         },
         sandbox: settings.or("sandbox", Sandbox::Required)?,
         memory_lock: settings.or("memory_lock", MemoryLock::Try)?,
     })
-}
-
-fn bounded(
-    settings: &Settings,
-    key: &'static str,
-    default: u32,
-    min: u32,
-    max: u32,
-) -> Result<u32, ConfigError> {
-    let value = settings.or(key, default)?;
-    if (min..=max).contains(&value) {
-        return Ok(value);
-    }
-    Err(ConfigError::new(
-        key,
-        format!("{value} lies outside {min} to {max}"),
-        "choose a value between them",
-    ))
 }
 
 /// An exact https origin: `null` or `*` would let any page in.

@@ -161,22 +161,7 @@ pub(crate) async fn serve(
     host::systemd::ready();
     let handler = Arc::new(crate::routes::Routes(Arc::clone(&app)));
     tokio::select! {
-        ended = web::serve(entered, listener, server, handler, terminated()) => ended.map_err(Fatal::start),
+        ended = web::serve(entered, listener, server, handler, web::terminated()) => ended.map_err(Fatal::start),
         fatal = app.admission() => Err(fatal),
     }
-}
-
-/// SIGTERM or SIGINT.
-async fn terminated() {
-    use tokio::signal::unix::{SignalKind, signal};
-    let (Ok(mut term), Ok(mut int)) =
-        (signal(SignalKind::terminate()), signal(SignalKind::interrupt()))
-    else {
-        return std::future::pending().await;
-    };
-    tokio::select! {
-        _ = term.recv() => {}
-        _ = int.recv() => {}
-    }
-    host::systemd::stopping();
 }

@@ -108,24 +108,24 @@ fn from(settings: &Settings) -> Result<Config, ConfigError> {
         tls_key: settings.required("tls_key")?,
         tls12: settings.or("tls12", false)?,
         database_url: database_url.into(),
-        database_connections: bounded(settings, "database_connections", 16, 1, 200)?,
+        database_connections: settings.within("database_connections", 16, 1..=200)?,
         keyd_socket: settings.required("keyd_socket")?,
         keyd_user: settings.required("keyd_user")?,
         admin_audience: settings.required("admin_audience")?,
         console_origin: console_origin(settings)?,
         lifetimes: Lifetimes {
-            access_s: bounded(settings, "access_token_lifetime", 3600, 30, 86_400)?,
-            refresh_s: bounded(settings, "refresh_token_lifetime", 2_592_000, 60, 31_536_000)?,
-            code_s: bounded(settings, "auth_code_lifetime", 60, 5, 600)?,
-            id_s: bounded(settings, "id_token_lifetime", 300, 30, 3600)?,
-            session_s: bounded(settings, "session_lifetime", 86_400, 60, 2_592_000)?,
-            idle_s: bounded(settings, "session_idle", 1800, 60, 2_592_000)?,
-            jwks_s: bounded(settings, "jwks_max_age_s", 3600, 1, 86_400)?,
+            access_s: settings.within("access_token_lifetime", 3600, 30..=86_400)?,
+            refresh_s: settings.within("refresh_token_lifetime", 2_592_000, 60..=31_536_000)?,
+            code_s: settings.within("auth_code_lifetime", 60, 5..=600)?,
+            id_s: settings.within("id_token_lifetime", 300, 30..=3600)?,
+            session_s: settings.within("session_lifetime", 86_400, 60..=2_592_000)?,
+            idle_s: settings.within("session_idle", 1800, 60..=2_592_000)?,
+            jwks_s: settings.within("jwks_max_age_s", 3600, 1..=86_400)?,
         },
         hashing: Hashing {
-            memory_kib: bounded(settings, "password_memory_kib", 19_456, 19_456, 1_048_576)?,
-            passes: bounded(settings, "password_passes", 2, 2, 10)?,
-            concurrency: bounded(settings, "password_concurrency", default_concurrency(), 1, 64)?,
+            memory_kib: settings.within("password_memory_kib", 19_456, 19_456..=1_048_576)?,
+            passes: settings.within("password_passes", 2, 2..=10)?,
+            concurrency: settings.within("password_concurrency", default_concurrency(), 1..=64)?,
         },
         sandbox: settings.or("sandbox", Sandbox::Required)?,
         memory_lock: settings.or("memory_lock", MemoryLock::Try)?,
@@ -135,24 +135,6 @@ fn from(settings: &Settings) -> Result<Config, ConfigError> {
 /// As many hashes at once as there are cores: more would only take turns.
 fn default_concurrency() -> u32 {
     std::thread::available_parallelism().ok().and_then(|n| u32::try_from(n.get()).ok()).unwrap_or(2)
-}
-
-fn bounded(
-    settings: &Settings,
-    key: &'static str,
-    default: u32,
-    min: u32,
-    max: u32,
-) -> Result<u32, ConfigError> {
-    let value = settings.or(key, default)?;
-    if (min..=max).contains(&value) {
-        return Ok(value);
-    }
-    Err(ConfigError::new(
-        key,
-        format!("{value} lies outside {min} to {max}"),
-        "choose a value between them",
-    ))
 }
 
 /// An exact https origin: `null` or `*` would let any page in.

@@ -16,6 +16,7 @@ use std::collections::BTreeMap;
 use std::fmt::Display;
 use std::fs::File;
 use std::io::Read as _;
+use std::ops::RangeInclusive;
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;
 use std::str::FromStr;
@@ -142,6 +143,24 @@ impl Settings {
     /// A setting with a default.
     pub fn or<T: FromStr<Err: Display>>(&self, name: &str, default: T) -> Result<T, ConfigError> {
         Ok(self.optional(name)?.unwrap_or(default))
+    }
+
+    /// A number between `min` and `max`, or the default.
+    ///
+    /// # Errors
+    /// If it is no number, or lies outside; names the key.
+    pub fn within(
+        &self,
+        key: &'static str,
+        default: u32,
+        range: RangeInclusive<u32>,
+    ) -> Result<u32, ConfigError> {
+        let value = self.or(key, default)?;
+        if range.contains(&value) {
+            return Ok(value);
+        }
+        let problem = format!("{value} lies outside {} to {}", range.start(), range.end());
+        Err(ConfigError::new(key, problem, "choose a value between them"))
     }
 
     /// A setting that is a list; absent is empty. Anything but an array is split at commas.

@@ -1,6 +1,7 @@
 use proptest::prelude::*;
 
 use super::*;
+use crate::Timestamp;
 use crate::client::{Draft, Metadata};
 use crate::form::encode;
 use crate::ids::ClientKey;

@@ -1,4 +1,5 @@
 use super::*;
+use crate::form::Form;
 
 fn draft(json: serde_json::Value) -> Draft {
     serde_json::from_value(json).unwrap()

@@ -21,5 +21,5 @@ pub use hosts::{Hosts, InvalidHost};
 pub use limits::Limits;
 pub use request::{Malformed, Request, RequestId};
 pub use response::Response;
-pub use serve::{Handler, Server, serve};
+pub use serve::{Handler, Server, serve, terminated};
 pub use tls::{Tls, TlsError};

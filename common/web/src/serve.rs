@@ -233,6 +233,21 @@ fn network(address: IpAddr) -> IpAddr {
     }
 }
 
+/// Ends when the process is asked to: SIGTERM or SIGINT. systemd hears of it.
+pub async fn terminated() {
+    use tokio::signal::unix::{SignalKind, signal};
+    let (Ok(mut term), Ok(mut int)) =
+        (signal(SignalKind::terminate()), signal(SignalKind::interrupt()))
+    else {
+        return std::future::pending().await;
+    };
+    tokio::select! {
+        _ = term.recv() => {}
+        _ = int.recv() => {}
+    }
+    host::systemd::stopping();
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
