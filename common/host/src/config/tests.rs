@@ -12,6 +12,13 @@ const KEYS: &[Key] = &[
     Key { name: "database_url", aliases: &["DATABASE_URL"] },
 ];
 
+const FILE_KEYS: &[Key] = &[
+    Key { name: "workers", aliases: &[] },
+    Key { name: "secret_key", aliases: &[] },
+    Key { name: "tls_key", aliases: &[] },
+    Key { name: "database_url", aliases: &[] },
+];
+
 fn settings(text: &str, env: &[(&str, &str)]) -> Result<Settings, ConfigError> {
     let lookup = |name: &str| {
         env.iter().find(|(known, _)| *known == name).map(|(_, value)| (*value).to_owned())
@@ -127,7 +134,8 @@ fn w181_a_secret_in_a_file_that_everybody_can_read_is_refused() {
     let load = |text: &str, mode: u32| {
         std::fs::write(&path, text).unwrap();
         std::fs::set_permissions(&path, std::fs::Permissions::from_mode(mode)).unwrap();
-        Settings::load(Some(&path), KEYS).map(|_| ())
+        // Without aliases: whoever runs the tests may have a DATABASE_URL of their own.
+        Settings::load(Some(&path), FILE_KEYS).map(|_| ())
     };
     assert!(load("secret_key = \"abcdef\"", 0o644).is_err());
     assert!(load("database_url = \"postgres://u:p@localhost/d\"", 0o644).is_err());
