@@ -85,7 +85,7 @@ const NOTES: &str = "\
 µs: processor time of one answer, over all cores; load: of the client that asks, on the same cores.
 bound/s of a token request: all cores doing nothing but its parts, each at the price that it has alone above:
 one bare POST + one durable row of 8 clients + its signatures; ours: what one answer costs, as a multiple of that.
-Rates suffer from whatever else runs here, and from the load itself, which costs nothing in a bound; multiples do not.";
+Rates suffer from whatever else runs here, and from the load itself, which costs nothing in a bound; multiples far less.";
 
 /// Codes first, because they can be spent only once; then every connection goes on with its refresh token.
 fn grants(stand: &mut Stand, limits: &Limits, postmaster: u32) -> Vec<Row> {

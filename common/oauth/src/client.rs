@@ -301,7 +301,7 @@ fn auth_method(word: Option<&str>) -> Result<AuthMethod, InvalidMetadata> {
 
 /// A name people will see on the consent page: no controls and nothing that reorders text (W123).
 pub fn display_name(name: &str) -> Result<String, InvalidMetadata> {
-    let reorders = |c: char| matches!(c, '\u{200b}'..='\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2060}'..='\u{2069}' | '\u{feff}');
+    let reorders = |c: char| matches!(c, '\u{200b}'..='\u{200f}' | '\u{ad}' | '\u{61c}' | '\u{2028}' | '\u{2029}' | '\u{3164}' | '\u{202a}'..='\u{202e}' | '\u{2060}'..='\u{2069}' | '\u{feff}');
     let name = name.trim();
     if !(1..=100).contains(&name.chars().count()) {
         return Err(invalid("client_name", "1 to 100 characters"));

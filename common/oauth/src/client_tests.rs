@@ -67,6 +67,7 @@ fn bad_metadata_names_its_field() {
         ("refresh_token_lifetime", serde_json::json!(0)),
         ("id_token_signed_response_alg", serde_json::json!("none")),
         ("client_name", serde_json::json!("Bank\u{202e}kcaH")),
+        ("client_name", serde_json::json!("Bank\u{61c}")),
         ("client_name", serde_json::json!(" ")),
         ("jwks", serde_json::json!({"keys": []})),
     ] {

@@ -102,13 +102,11 @@ impl RedirectUri {
 
     /// What `form-action` must allow so that a form's redirect can reach it: an origin, or a scheme.
     pub fn csp_source(presented: &str) -> String {
-        let Some((scheme, rest)) = presented.split_once("://") else {
-            let scheme = presented.split_once(':').map_or("", |(scheme, _)| scheme);
+        let (scheme, rest) = presented.split_once(':').unwrap_or((presented, ""));
+        let Some(rest) = rest.strip_prefix("//").filter(|_| matches!(scheme, "http" | "https"))
+        else {
             return format!("{scheme}:");
         };
-        if !matches!(scheme, "http" | "https") {
-            return format!("{scheme}:");
-        }
         let end = rest.find(['/', '?']).unwrap_or(rest.len());
         format!("{scheme}://{}", rest.get(..end).unwrap_or_default())
     }

@@ -123,6 +123,8 @@ fn csp_names_the_origin_or_the_scheme() {
     assert_eq!(RedirectUri::csp_source("http://[::1]:1/"), "http://[::1]:1");
     assert_eq!(RedirectUri::csp_source("com.example.app:/cb"), "com.example.app:");
     assert_eq!(RedirectUri::csp_source("com.example.app://cb"), "com.example.app:");
+    assert_eq!(RedirectUri::csp_source("com.example.app:/cb?next=https://a"), "com.example.app:");
+    assert_eq!(RedirectUri::csp_source("com.example.app:/cb;x://a"), "com.example.app:");
 }
 
 const INSERTS: [&str; 39] = [
