@@ -224,6 +224,9 @@ async fn sign(
         let algorithm = match client.metadata.id_token_alg {
             IdTokenAlg::Rs256 => Algorithm::Rs256,
             IdTokenAlg::Es256 => Algorithm::Es256,
+            IdTokenAlg::Ps256 | IdTokenAlg::Es384 | IdTokenAlg::EdDsa => {
+                return Err(Failure::internal("an algorithm that no key here has"));
+            }
         };
         Some(keys::sign(app, algorithm, Purpose::IdToken, claims).await?)
     } else {

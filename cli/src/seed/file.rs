@@ -104,6 +104,14 @@ pub(super) struct Client {
     access_token_lifetime: Option<u32>,
     refresh_token_lifetime: Option<u32>,
     id_token_signed_response_alg: Option<String>,
+    #[serde(default)]
+    authorization_details_types: Vec<String>,
+    #[serde(default)]
+    opaque_access_tokens: bool,
+    #[serde(default)]
+    require_pushed_authorization_requests: bool,
+    backchannel_token_delivery_mode: Option<String>,
+    backchannel_client_notification_endpoint: Option<String>,
 }
 
 impl Client {
@@ -125,6 +133,11 @@ impl Client {
             access_token_lifetime: self.access_token_lifetime,
             refresh_token_lifetime: self.refresh_token_lifetime,
             id_token_signed_response_alg: self.id_token_signed_response_alg,
+            authorization_details_types: self.authorization_details_types,
+            opaque_access_tokens: self.opaque_access_tokens,
+            require_pushed_authorization_requests: self.require_pushed_authorization_requests,
+            backchannel_token_delivery_mode: self.backchannel_token_delivery_mode,
+            backchannel_client_notification_endpoint: self.backchannel_client_notification_endpoint,
         }
     }
 }
