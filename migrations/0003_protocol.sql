@@ -133,6 +133,21 @@ CREATE TABLE exchange_policies (
     PRIMARY KEY (client, subject_audience, target_audience, mode)
 );
 
+-- A client as every endpoint of authd reads it: active, of an active tenant, with what authenticates it, and
+-- the issuer that it belongs to: its tenant's own, else the platform's. A client exists nowhere else.
+CREATE VIEW live_clients WITH (security_invoker = true) AS
+SELECT c.id, c.tenant_id, c.client_id, c.metadata,
+    coalesce((SELECT i.url FROM issuers i WHERE i.tenant_id = c.tenant_id),
+             (SELECT i.url FROM issuers i WHERE i.tenant_id IS NULL)) AS issuer,
+    ARRAY(SELECT s.secret_hash FROM client_secrets s WHERE s.client = c.id ORDER BY s.id) AS secret_hashes,
+    ARRAY(SELECT extract(epoch FROM s.expires_at)::bigint FROM client_secrets s WHERE s.client = c.id ORDER BY s.id)
+        AS secret_ends,
+    (SELECT k.jwks FROM client_keys k WHERE k.client = c.id AND k.uri = c.metadata ->> 'jwks_uri'
+        AND k.fetched_at > now() - interval '1 day') AS fetched_jwks
+FROM clients c
+WHERE c.status = 'active'
+  AND (c.tenant_id IS NULL OR EXISTS (SELECT FROM tenants t WHERE t.id = c.tenant_id AND t.status = 'active'));
+
 -- ---------------------------------------------------------------------------------------------------
 -- People
 
@@ -201,6 +216,7 @@ CREATE INDEX outbox_due ON outbox (next_at) WHERE done_at IS NULL AND failed_at 
 -- Grants to roles
 
 GRANT SELECT ON undescended_grants TO opentrusty_authd, opentrusty_admind;
+GRANT SELECT ON live_clients TO opentrusty_authd;
 GRANT SELECT, INSERT ON pushed_requests TO opentrusty_authd;
 GRANT UPDATE (handle_hash) ON interactions TO opentrusty_authd;
 GRANT SELECT, INSERT, UPDATE (interval_s, polled_at, decided_at, user_id, grant_id, redeemed_at)

@@ -6,18 +6,18 @@ use oauth::authorize::{Refusal, ResponseMode, Return};
 use web::Response;
 use web::response::redirect_303;
 
-use crate::app::App;
 use crate::failure::Failure;
+use crate::issuer::Site;
 use crate::pages::{self, FormPost};
 
 /// The client hears no.
-pub(crate) fn refuse(app: &App, refusal: &Refusal) -> Result<Response, Failure> {
+pub(crate) fn refuse(app: &Site<'_>, refusal: &Refusal) -> Result<Response, Failure> {
     send(&refusal.back, &refusal.back.error(app.issuer(), refusal))
 }
 
 /// The client hears no, for a reason found while the interaction was under way.
 pub(crate) fn deny(
-    app: &App,
+    app: &Site<'_>,
     back: &Return,
     code: ErrorCode,
     description: &'static str,
@@ -26,7 +26,7 @@ pub(crate) fn deny(
 }
 
 /// The client gets its code.
-pub(crate) fn code(app: &App, back: &Return, code: &str) -> Result<Response, Failure> {
+pub(crate) fn code(app: &Site<'_>, back: &Return, code: &str) -> Result<Response, Failure> {
     send(back, &back.code(app.issuer(), code))
 }
 

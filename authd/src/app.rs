@@ -42,16 +42,12 @@ impl App {
         Ok(Self {
             store: Store::new(pool),
             signer: Signer::new(config.keyd_socket.clone(), keyd_uid),
-            keys: Keys::default(),
+            keys: Keys::unread(&config.issuer),
             hasher: Hasher::new(config.hashing).map_err(Fatal::start)?,
             csrf: OnceCell::new(),
             admitted: AtomicBool::new(false),
             config,
         })
-    }
-
-    pub(crate) fn issuer(&self) -> &str {
-        &self.config.issuer
     }
 
     /// The subkey that binds forms to browsers, derived once by keyd: the same on every node.
@@ -65,7 +61,7 @@ impl App {
     /// Whether this node can do its main job: PostgreSQL answers and every default key signs.
     pub(crate) async fn is_ready(&self) -> bool {
         self.admitted.load(Ordering::Acquire)
-            && self.keys.current().is_complete()
+            && self.keys.current().platform.is_ready()
             && sqlx::query("SELECT 1").execute(self.store.pool()).await.is_ok()
     }
 
@@ -80,7 +76,7 @@ impl App {
             }
         }
         self.admitted.store(true, Ordering::Release);
-        tracing::info!(issuer = self.issuer(), "serving");
+        tracing::info!(issuer = self.config.issuer, "serving");
         std::future::pending().await
     }
 
@@ -94,7 +90,7 @@ impl App {
             Err(unfit) => return Err(Fatal::start(unfit)),
         }
         match self.store.platform_issuer().await {
-            Ok(Some(url)) if url == self.issuer() => Ok(true),
+            Ok(Some(url)) if url == self.config.issuer => Ok(true),
             // "This value is embedded in signed tokens and cannot change" (seeds/003).
             Ok(Some(_)) => Err(Fatal::Config(ConfigError::new(
                 "issuer",

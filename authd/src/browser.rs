@@ -10,8 +10,9 @@ use oauth::secret::{Browser, Session};
 use oauth::{Hashed, Plain, cookie};
 use web::{Request, Response};
 
-use crate::app::{App, secret};
+use crate::app::secret;
 use crate::failure::Failure;
+use crate::issuer::Site;
 
 /// Session cookie. `__Host-`: set by this host, for this host, over TLS, for every path.
 const SESSION: &str = "__Host-opentrusty_session";
@@ -83,7 +84,7 @@ pub(crate) struct Purpose<'a> {
 
 /// The token of a form: a MAC over browser, form and subject under a key that only this installation has.
 pub(crate) async fn form_token(
-    app: &App,
+    app: &Site<'_>,
     browser: &Plain<Browser>,
     purpose: &Purpose<'_>,
 ) -> Result<String, Failure> {
@@ -93,7 +94,7 @@ pub(crate) async fn form_token(
 
 /// Whether a posted form is ours, from this browser, for this purpose (W112).
 pub(crate) async fn check_form(
-    app: &App,
+    app: &Site<'_>,
     request: &Request,
     form: &Form,
     purpose: &Purpose<'_>,
@@ -113,12 +114,12 @@ fn message(browser: &Plain<Browser>, purpose: &Purpose<'_>) -> Vec<u8> {
 /// A browser that says where a form comes from must say: from here. One that says nothing is judged by the
 /// token alone. `Origin: null` says nothing: browsers send it for our own forms, because of
 /// `Referrer-Policy: no-referrer`.
-pub(crate) fn same_origin(app: &App, request: &Request) -> Result<(), Failure> {
+pub(crate) fn same_origin(app: &Site<'_>, request: &Request) -> Result<(), Failure> {
     let header = |name| request.header(name).map_err(|_| Failure::Forbidden);
     if header("sec-fetch-site")?.is_some_and(|site| site != "same-origin") {
         return Err(Failure::Forbidden);
     }
-    if header("origin")?.is_some_and(|origin| origin != "null" && origin != app.issuer()) {
+    if header("origin")?.is_some_and(|origin| origin != "null" && origin != app.config.issuer) {
         return Err(Failure::Forbidden);
     }
     Ok(())

@@ -4,6 +4,7 @@ pub(crate) mod authorize;
 pub(crate) mod consent;
 pub(crate) mod enroll;
 pub(crate) mod introspect;
+pub(crate) mod landing;
 pub(crate) mod login;
 pub(crate) mod logout;
 pub(crate) mod metadata;
@@ -15,8 +16,8 @@ use oauth::client::{Authenticated, Presented};
 use oauth::form::Form;
 use web::Request;
 
-use crate::app::App;
 use crate::failure::Failure;
+use crate::issuer::Site;
 use crate::store::Asker;
 
 /// What a request presents to authenticate its client.
@@ -48,12 +49,12 @@ pub(crate) fn authenticate(
 
 /// Reads and authenticates in one step, for the endpoints that need nothing else at the same time.
 pub(crate) async fn client(
-    app: &App,
+    app: &Site<'_>,
     request: &Request,
     form: &Form,
 ) -> Result<Authenticated, Failure> {
     let presented = presented(request, form)?;
-    let asker = app.store.asker(presented.client_id()).await?;
+    let asker = app.store.asker(app.issuer(), presented.client_id()).await?;
     Ok(authenticate(asker, &presented)?.0)
 }
 

@@ -51,6 +51,8 @@ pub(crate) enum Failure {
     Method(&'static str),
     /// Not `application/x-www-form-urlencoded`.
     MediaType,
+    /// Too many attempts; the seconds until the next may be made.
+    TooMany(u32),
     /// More sign-ins than can be hashed.
     Overloaded,
     /// keyd or PostgreSQL is away.
@@ -149,6 +151,9 @@ pub(crate) fn respond(failure: &Failure, reader: Reader, id: &RequestId) -> Resp
     if let Failure::Method(allow) = failure {
         return with_header(response, ALLOW, allow);
     }
+    if let Failure::TooMany(wait_s) = failure {
+        return with_header(response, RETRY_AFTER, &wait_s.to_string());
+    }
     if matches!(failure, Failure::Unavailable | Failure::Overloaded) {
         return with_header(response, RETRY_AFTER, RETRY_S);
     }
@@ -165,6 +170,7 @@ pub(crate) fn status(failure: &Failure) -> StatusCode {
         Failure::NotFound => 404,
         Failure::Method(_) => 405,
         Failure::MediaType => 415,
+        Failure::TooMany(_) => 429,
         Failure::Overloaded | Failure::Unavailable => 503,
         Failure::Internal(_) => 500,
     };
@@ -180,6 +186,9 @@ fn machine(failure: &Failure, id: &RequestId) -> Response {
         Failure::NotFound => Error::request("no such resource"),
         Failure::Method(_) => Error::request("the method is not allowed here"),
         Failure::MediaType => Error::request("the body must be application/x-www-form-urlencoded"),
+        Failure::TooMany(_) => {
+            Error::new(ErrorCode::TemporarilyUnavailable, "too many attempts; try again later")
+        }
         Failure::Overloaded | Failure::Unavailable => {
             Error::new(ErrorCode::TemporarilyUnavailable, "try again shortly")
         }

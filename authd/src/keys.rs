@@ -1,16 +1,20 @@
-//! The issuer's keys as this node knows them: statements from PostgreSQL, believed by keyd, kept in memory.
+//! The issuers and their keys as this node knows them: statements from PostgreSQL, believed by keyd, kept in
+//! memory.
 //!
 //! The JWKS is served from here with keyd or PostgreSQL gone.
 
+use std::collections::HashMap;
 use std::sync::{Arc, PoisonError, RwLock};
 use std::time::{Duration, Instant};
 
+use oauth::ids::TenantId;
 use signer::{KeySet, SignerError};
 use tokio::sync::Mutex;
-use wire::{Algorithm, Class, Purpose, Refused};
+use wire::{Algorithm, Class, Purpose, Refused, Sealed};
 
 use crate::app::App;
 use crate::failure::Failure;
+use crate::issuer::{Issuer, Issuers, Site};
 
 /// How often the statements are read again: a staged key is in the JWKS this soon, while it may sign only
 /// after verifiers' caches have expired.
@@ -21,15 +25,23 @@ const EAGER: Duration = Duration::from_millis(250);
 /// A key set that was not refreshed for this long may lack a key that another node has staged.
 const STALE: Duration = Duration::from_secs(20);
 
-#[derive(Default)]
 pub(crate) struct Keys {
-    current: RwLock<Arc<KeySet>>,
+    current: RwLock<Arc<Issuers>>,
     refreshed: RwLock<Option<Instant>>,
     refreshing: Mutex<()>,
 }
 
 impl Keys {
-    pub(crate) fn current(&self) -> Arc<KeySet> {
+    /// Before anything was read: the platform's issuer, without a key.
+    pub(crate) fn unread(issuer: &str) -> Self {
+        Self {
+            current: RwLock::new(Arc::new(Issuers::unread(issuer))),
+            refreshed: RwLock::default(),
+            refreshing: Mutex::default(),
+        }
+    }
+
+    pub(crate) fn current(&self) -> Arc<Issuers> {
         Arc::clone(&self.current.read().unwrap_or_else(PoisonError::into_inner))
     }
 
@@ -39,8 +51,8 @@ impl Keys {
         refreshed.is_some_and(|at| at.elapsed() < STALE)
     }
 
-    fn replace(&self, set: KeySet) {
-        *self.current.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(set);
+    fn replace(&self, issuers: Issuers) {
+        *self.current.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(issuers);
         *self.refreshed.write().unwrap_or_else(PoisonError::into_inner) = Some(Instant::now());
     }
 }
@@ -49,7 +61,7 @@ impl Keys {
 pub(crate) async fn keep_fresh(app: Arc<App>) {
     loop {
         let outcome = refresh(&app, None).await;
-        let complete = app.keys.current().is_complete();
+        let complete = app.keys.current().platform.is_ready();
         if let Err(failure) = outcome {
             tracing::debug!(%failure, "signing keys could not be refreshed");
         }
@@ -57,59 +69,94 @@ pub(crate) async fn keep_fresh(app: Arc<App>) {
     }
 }
 
+/// An issuer as PostgreSQL has it, with the statements about its keys.
+pub(crate) struct IssuerRow {
+    pub(crate) url: String,
+    pub(crate) tenant: Option<(TenantId, String)>,
+    pub(crate) statements: Vec<(String, Sealed)>,
+}
+
 /// Hands every statement to keyd and takes back what it believes. With `seen`, only if nobody has done so
 /// since: of a hundred requests that meet a restarted keyd one refreshes, and the others wait for it.
-async fn refresh(app: &App, seen: Option<&Arc<KeySet>>) -> Result<(), Failure> {
+async fn refresh(app: &App, seen: Option<&Arc<Issuers>>) -> Result<(), Failure> {
     let _one_at_a_time = app.keys.refreshing.lock().await;
     if seen.is_some_and(|seen| !Arc::ptr_eq(seen, &app.keys.current())) {
         return Ok(());
     }
-    let (kids, sealed): (Vec<_>, Vec<_>) =
-        app.store.key_statements(app.issuer()).await?.into_iter().unzip();
-    let loaded = app.signer.load(sealed).await?;
+    let rows = app.store.issuers().await?;
+    let mut accepted = 0;
+    for row in &rows {
+        let sealed = row.statements.iter().map(|(_, sealed)| sealed.clone()).collect();
+        accepted += app.signer.load(sealed).await?.accepted;
+    }
     let keys = app.signer.public_keys().await?;
-    // A keyd that restarted between the two calls knows nothing: an emptier key set must not be published.
-    if keys.is_empty() && loaded.accepted > 0 {
+    // A keyd that restarted between the calls knows nothing: an emptier key set must not be published.
+    if keys.is_empty() && accepted > 0 {
         return Err(Failure::Unavailable);
     }
-    // Not recognised by keyd, or recognised as a statement about another key or another issuer.
-    let known = |kid: &String| {
-        keys.iter().any(|key| key.issuer == app.issuer() && key.kid.to_string() == *kid)
-    };
-    for kid in kids.iter().filter(|kid| !known(kid)) {
-        tracing::error!(kid, "ALARM: a signing key row was not written by keyd; it is ignored");
+    let mut issuers = Issuers::unread(&app.config.issuer);
+    let mut tenants = HashMap::new();
+    for row in rows {
+        // Not recognised by keyd, or recognised as a statement about another key or another issuer.
+        let known = |kid: &String| {
+            keys.iter().any(|key| key.issuer == row.url && key.kid.to_string() == *kid)
+        };
+        for (kid, _) in row.statements.iter().filter(|(kid, _)| !known(kid)) {
+            tracing::error!(kid, "ALARM: a signing key row was not written by keyd; it is ignored");
+        }
+        let set = KeySet::new(&row.url, keys.clone());
+        match row.tenant {
+            None if row.url == app.config.issuer => {
+                let base = String::new();
+                issuers.platform = Arc::new(Issuer { url: row.url, base, tenant: None, keys: set });
+            }
+            // Another installation's row: `admit` refuses to serve on it.
+            None => {}
+            Some((tenant, slug)) => {
+                let base = format!("/t/{slug}");
+                // Its address follows from ours; a row that says otherwise serves nobody.
+                if row.url == format!("{}{base}", app.config.issuer) {
+                    let issuer = Issuer { url: row.url, base, tenant: Some(tenant), keys: set };
+                    tenants.insert(slug, Arc::new(issuer));
+                }
+            }
+        }
     }
-    app.keys.replace(KeySet::new(app.issuer(), keys));
+    issuers.tenants = tenants;
+    app.keys.replace(issuers);
     Ok(())
 }
 
-/// Signs claims with the key that signs now. A keyd that has restarted knows no statements until it is told
-/// them again, so an unknown key is worth one refresh.
+/// Signs claims with the key of this issuer that signs now. A keyd that has restarted knows no statements
+/// until it is told them again, so an unknown key is worth one refresh.
 pub(crate) async fn sign(
-    app: &App,
+    site: &Site<'_>,
     algorithm: Algorithm,
     purpose: Purpose,
     claims: Vec<u8>,
 ) -> Result<String, Failure> {
-    let class = match purpose {
-        Purpose::AccessToken | Purpose::IdToken => Class::Token,
-        Purpose::AdminToken => Class::Admin,
-    };
-    let seen = app.keys.current();
-    let first = attempt(app, &seen, (algorithm, purpose, class), &claims).await;
+    let seen = site.keys.current();
+    let first = attempt(site, (algorithm, purpose), &claims).await;
     if let Err(SignerError::Refused(Refused::UnknownKey | Refused::WrongKey)) = first {
-        refresh(app, Some(&seen)).await?;
-        return Ok(attempt(app, &app.keys.current(), (algorithm, purpose, class), &claims).await?);
+        refresh(site, Some(&seen)).await?;
+        let renewed = site.renewed().ok_or(Failure::NotFound)?;
+        return Ok(attempt(&renewed, (algorithm, purpose), &claims).await?);
     }
     Ok(first?)
 }
 
 async fn attempt(
-    app: &App,
-    keys: &KeySet,
-    (algorithm, purpose, class): (Algorithm, Purpose, Class),
+    site: &Site<'_>,
+    (algorithm, purpose): (Algorithm, Purpose),
     claims: &[u8],
 ) -> Result<String, SignerError> {
-    let kid = keys.signing(class, algorithm).ok_or(SignerError::Refused(Refused::UnknownKey))?;
-    app.signer.sign(kid, purpose, claims.to_vec()).await
+    let class = match purpose {
+        Purpose::AccessToken | Purpose::IdToken => Class::Token,
+        Purpose::AdminToken => Class::Admin,
+    };
+    let kid = site
+        .key_set()
+        .signing(class, algorithm)
+        .ok_or(SignerError::Refused(Refused::UnknownKey))?;
+    site.signer.sign(kid, purpose, claims.to_vec()).await
 }

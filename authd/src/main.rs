@@ -10,6 +10,7 @@ mod config;
 mod endpoint;
 mod failure;
 mod hasher;
+mod issuer;
 mod keys;
 mod pages;
 mod routes;

@@ -7,13 +7,18 @@ use oauth::uri::RedirectUri;
 use web::response::{Csp, html};
 use web::{RequestId, Response};
 
+use crate::endpoint::landing::Landing;
 use crate::failure::{Failure, Problem, status};
+use crate::issuer::Site;
 
 #[derive(Template)]
 #[template(path = "login.html")]
 pub(crate) struct Login<'a> {
+    pub(crate) base: &'a str,
     pub(crate) client: Option<&'a str>,
     pub(crate) interaction: Option<&'a str>,
+    /// Where to go afterwards, when no application waits.
+    pub(crate) landing: Option<Landing>,
     pub(crate) username: &'a str,
     pub(crate) csrf: &'a str,
     pub(crate) failed: bool,
@@ -29,6 +34,7 @@ pub(crate) struct ScopeLine {
 #[derive(Template)]
 #[template(path = "consent.html")]
 pub(crate) struct Consent<'a> {
+    pub(crate) base: &'a str,
     pub(crate) client: &'a str,
     pub(crate) email: &'a str,
     pub(crate) scopes: Vec<ScopeLine>,
@@ -47,6 +53,7 @@ pub(crate) struct FormPost<'a> {
 #[derive(Template)]
 #[template(path = "logout.html")]
 pub(crate) struct Logout<'a> {
+    pub(crate) base: &'a str,
     pub(crate) email: &'a str,
     pub(crate) csrf: &'a str,
     pub(crate) parameters: Vec<(&'static str, &'a str)>,
@@ -55,6 +62,7 @@ pub(crate) struct Logout<'a> {
 #[derive(Template)]
 #[template(path = "enroll.html")]
 pub(crate) struct Enroll<'a> {
+    pub(crate) base: &'a str,
     pub(crate) email: &'a str,
     pub(crate) token: &'a str,
     pub(crate) csrf: &'a str,
@@ -67,7 +75,8 @@ struct Message<'a> {
     title: &'a str,
     text: &'a str,
     reference: Option<&'a str>,
-    sign_in: bool,
+    /// Where a person can sign in, when that is what comes next.
+    sign_in: Option<String>,
 }
 
 /// Where the forms of a page may lead: here, and to the redirect that ends the flow.
@@ -86,18 +95,23 @@ pub(crate) fn page(
 
 /// A page that only says something.
 pub(crate) fn message(title: &str, text: &str) -> Result<Response, Failure> {
-    page(StatusCode::OK, &Message { title, text, reference: None, sign_in: false }, &Csp::default())
+    page(StatusCode::OK, &Message { title, text, reference: None, sign_in: None }, &Csp::default())
 }
 
 /// The same, with the way to sign in.
-pub(crate) fn message_then_sign_in(title: &str, text: &str) -> Result<Response, Failure> {
-    page(StatusCode::OK, &Message { title, text, reference: None, sign_in: true }, &Csp::default())
+pub(crate) fn message_then_sign_in(
+    site: &Site<'_>,
+    title: &str,
+    text: &str,
+) -> Result<Response, Failure> {
+    let sign_in = Some(site.path("/login"));
+    page(StatusCode::OK, &Message { title, text, reference: None, sign_in }, &Csp::default())
 }
 
 /// A failure as a page. The request's id is the only thing of ours on it.
 pub(crate) fn failure(failure: &Failure, id: &RequestId) -> Response {
     let (title, text) = words(failure);
-    let message = Message { title, text: &text, reference: Some(id.as_str()), sign_in: false };
+    let message = Message { title, text: &text, reference: Some(id.as_str()), sign_in: None };
     match message.render() {
         Ok(text) => html(status(failure), text, &Csp::default()),
         Err(_) => web::response::empty(StatusCode::INTERNAL_SERVER_ERROR),
@@ -130,6 +144,10 @@ fn words(failure: &Failure) -> (&'static str, String) {
         Failure::MediaType | Failure::Peer(_) | Failure::Client { .. } | Failure::Bearer(_) => {
             ("The request could not be read", "Go back and try again.")
         }
+        Failure::TooMany(_) => (
+            "Too many attempts",
+            "Please wait a few minutes before you try again. What you were doing elsewhere goes on.",
+        ),
         Failure::Overloaded | Failure::Unavailable => (
             "Just a moment",
             "The service is busy or restarting. Please try again in a few seconds.",

@@ -11,52 +11,96 @@ use crate::endpoint::{
     authorize, consent, enroll, introspect, login, logout, metadata, revoke, token, userinfo,
 };
 use crate::failure::{Failure, Reader, respond};
+use crate::issuer::Site;
 
 pub(crate) struct Routes(pub(crate) Arc<App>);
 
 impl Handler for Routes {
     async fn handle(self: Arc<Self>, request: Request) -> Response {
-        let reader = reader(&request);
-        let response = match route(&self.0, &request).await {
+        let target = Target::of(&request);
+        let response = match route(&self.0, &request, &target).await {
             Ok(response) => response,
-            Err(failure) => respond(&failure, reader, &request.id),
+            Err(failure) => respond(&failure, target.reader(), &request.id),
         };
-        cors(&self.0, &request, response)
+        cors(&self.0, &request, &target, response)
     }
 }
 
-async fn route(app: &App, request: &Request) -> Result<Response, Failure> {
-    let segments = request.segments().ok_or(Failure::NotFound)?;
+/// What a path names: an issuer, and what is asked of it.
+struct Target<'a> {
+    /// `None`: the platform's issuer.
+    slug: Option<&'a str>,
+    /// Empty for the front page; `None`: no path of ours.
+    segments: Option<Vec<&'a str>>,
+}
+
+impl<'a> Target<'a> {
+    fn of(request: &'a Request) -> Self {
+        let Some(all) = request.segments() else { return Self { slug: None, segments: None } };
+        let (slug, segments) = match all.as_slice() {
+            // "inserting a well-known URI string … between the host component and the path component"
+            // (RFC 8414 §3.1).
+            [first @ ".well-known", second @ "oauth-authorization-server", "t", slug] => {
+                (Some(*slug), vec![*first, *second])
+            }
+            ["t", slug, rest @ ..] => (Some(*slug), rest.to_vec()),
+            _ => (None, all),
+        };
+        Self { slug, segments: Some(segments) }
+    }
+
+    fn segments(&self) -> &[&'a str] {
+        self.segments.as_deref().unwrap_or_default()
+    }
+
+    /// Pages are for people; everything else is for programs.
+    fn reader(&self) -> Reader {
+        match self.segments() {
+            ["oauth", "token" | "userinfo" | "introspect" | "revoke", ..]
+            | [".well-known", ..]
+            | ["healthz" | "readyz"] => Reader::Machine,
+            _ => Reader::Person,
+        }
+    }
+}
+
+async fn route(app: &App, request: &Request, target: &Target<'_>) -> Result<Response, Failure> {
+    let segments = target.segments.as_deref().ok_or(Failure::NotFound)?;
+    let site = &Site::of(app, target.slug).ok_or(Failure::NotFound)?;
     let get = request.method == Method::GET;
     // Only documents answer HEAD: nothing else may be touched by a method that is thought to do nothing (W102).
     let read = get || request.method == Method::HEAD;
     let post = request.method == Method::POST;
-    if post && matches!(segments.as_slice(), ["login" | "consent" | "logout" | "enroll"]) {
-        crate::browser::same_origin(app, request)?;
+    if post && matches!(segments, ["login" | "consent" | "logout" | "enroll"]) {
+        crate::browser::same_origin(site, request)?;
     }
-    match segments.as_slice() {
+    // What is the process's own is at no tenant's issuer.
+    if target.slug.is_some() && matches!(segments, ["healthz" | "readyz" | "static", ..]) {
+        return Err(Failure::NotFound);
+    }
+    match segments {
         ["healthz"] if read => Ok(web::response::empty(StatusCode::OK)),
         ["readyz"] if read => Ok(metadata::ready(app).await),
         [".well-known", "openid-configuration" | "oauth-authorization-server"] if read => {
-            Ok(metadata::discovery(app))
+            Ok(metadata::discovery(site))
         }
-        [".well-known", "jwks.json"] if read => metadata::jwks(app, request),
-        ["oauth", "authorize"] if get || post => authorize::begin(app, request).await,
-        ["oauth", "authorize", handle] if get => authorize::resume(app, request, handle).await,
-        ["oauth", "token"] if post => token::post(app, request).await,
-        ["oauth", "userinfo"] if get || post => userinfo::answer(app, request).await,
-        ["oauth", "introspect"] if post => introspect::post(app, request).await,
-        ["oauth", "revoke"] if post => revoke::post(app, request).await,
-        ["oauth", "logout"] if get || post => logout::begin(app, request).await,
-        [] if get => Ok(web::response::redirect_303("/login")),
-        ["login"] if get => login::show(app, request).await,
-        ["login"] if post => login::post(app, request).await,
-        ["consent"] if get => consent::show(app, request).await,
-        ["consent"] if post => consent::post(app, request).await,
-        ["logout"] if get => logout::show(app, request).await,
-        ["logout"] if post => logout::post(app, request).await,
-        ["enroll"] if get => enroll::show(app, request).await,
-        ["enroll"] if post => enroll::post(app, request).await,
+        [".well-known", "jwks.json"] if read => metadata::jwks(site, request),
+        ["oauth", "authorize"] if get || post => authorize::begin(site, request).await,
+        ["oauth", "authorize", handle] if get => authorize::resume(site, request, handle).await,
+        ["oauth", "token"] if post => token::post(site, request).await,
+        ["oauth", "userinfo"] if get || post => userinfo::answer(site, request).await,
+        ["oauth", "introspect"] if post => introspect::post(site, request).await,
+        ["oauth", "revoke"] if post => revoke::post(site, request).await,
+        ["oauth", "logout"] if get || post => logout::begin(site, request).await,
+        [] if get => Ok(web::response::redirect_303(&site.path("/login"))),
+        ["login"] if get => login::show(site, request).await,
+        ["login"] if post => login::post(site, request).await,
+        ["consent"] if get => consent::show(site, request).await,
+        ["consent"] if post => consent::post(site, request).await,
+        ["logout"] if get => logout::show(site, request).await,
+        ["logout"] if post => logout::post(site, request).await,
+        ["enroll"] if get => enroll::show(site, request).await,
+        ["enroll"] if post => enroll::post(site, request).await,
         ["static", "style.css"] if read => Ok(metadata::style()),
         ["static", "form-post.js"] if read => Ok(metadata::form_post_script()),
         other if request.method == Method::OPTIONS && is_cross_origin(other) => {
@@ -80,20 +124,6 @@ fn allowed(segments: &[&str]) -> Option<&'static str> {
     }
 }
 
-/// Pages are for people; everything else is for programs.
-fn reader(request: &Request) -> Reader {
-    let machine =
-        ["/oauth/token", "/oauth/userinfo", "/oauth/introspect", "/oauth/revoke", "/.well-known/"];
-    let probes = ["/healthz", "/readyz"];
-    if machine.iter().any(|prefix| request.path.starts_with(prefix))
-        || probes.contains(&&*request.path)
-    {
-        Reader::Machine
-    } else {
-        Reader::Person
-    }
-}
-
 /// Endpoints that a script of another origin may call. Never the authorization endpoint or a page (W121).
 fn is_cross_origin(segments: &[&str]) -> bool {
     matches!(segments, ["oauth", "token" | "userinfo" | "revoke"] | [".well-known", _])
@@ -101,13 +131,13 @@ fn is_cross_origin(segments: &[&str]) -> bool {
 
 /// Public documents for anybody; token, userinfo and revocation for the console's exact origin. Never with
 /// credentials, never by reflection.
-fn cors(app: &App, request: &Request, mut response: Response) -> Response {
-    let segments = request.segments().unwrap_or_default();
-    if !is_cross_origin(&segments) {
+fn cors(app: &App, request: &Request, target: &Target<'_>, mut response: Response) -> Response {
+    let segments = target.segments();
+    if !is_cross_origin(segments) {
         return response;
     }
     let headers = response.headers_mut();
-    let origin = if let [".well-known", ..] = segments.as_slice() {
+    let origin = if let [".well-known", ..] = segments {
         HeaderValue::from_static("*")
     } else {
         headers.append(http::header::VARY, HeaderValue::from_static("Origin"));

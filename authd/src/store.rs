@@ -8,6 +8,7 @@ mod codes;
 mod enrolments;
 mod interactions;
 mod keys;
+mod machine;
 mod refresh;
 mod sessions;
 mod tokens;
@@ -18,6 +19,7 @@ use sqlx::PgPool;
 pub(crate) use clients::Asker;
 pub(crate) use codes::{Access, CodeGrant, Outcome, Redeem};
 pub(crate) use interactions::{IssueCode, Visit};
+pub(crate) use machine::MachineGrant;
 pub(crate) use refresh::{Rotate, Rotated};
 pub(crate) use sessions::{NewSession, SessionRow};
 pub(crate) use tokens::Revoked;
@@ -79,6 +81,21 @@ impl Store {
 /// A 32-byte column.
 fn digest(bytes: Vec<u8>, column: &'static str) -> Result<[u8; 32], StoreError> {
     bytes.try_into().map_err(|_| StoreError::Inconsistent(column))
+}
+
+/// Whom a person's grant is about, from its columns.
+fn person(
+    sub: Option<String>,
+    auth_time: Option<i64>,
+    amr: Option<Vec<String>>,
+    session: Option<uuid::Uuid>,
+) -> oauth::claims::Holder {
+    let authentication = auth_time.map(|at| oauth::claims::Authentication {
+        auth_time: oauth::Timestamp(at),
+        amr: amr.unwrap_or_default(),
+        session: session.map(oauth::ids::SessionId),
+    });
+    oauth::claims::Holder { sub: sub.unwrap_or_default(), authentication, act: None }
 }
 
 /// A `text[]` column of scopes.

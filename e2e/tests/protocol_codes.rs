@@ -384,6 +384,7 @@ fn w91_tokens_have_exactly_these_members() {
         assert_eq!(
             own,
             [
+                "acr",
                 "amr",
                 "aud",
                 "auth_time",
@@ -414,7 +415,19 @@ fn w91_tokens_have_exactly_these_members() {
         own.sort();
         assert_eq!(
             own,
-            ["amr", "at_hash", "aud", "auth_time", "exp", "iat", "iss", "nonce", "sid", "sub"]
+            [
+                "acr",
+                "amr",
+                "at_hash",
+                "aud",
+                "auth_time",
+                "exp",
+                "iat",
+                "iss",
+                "nonce",
+                "sid",
+                "sub"
+            ]
         );
         assert_eq!((&id["aud"], &id["nonce"]), (&app.id.into(), &ask.nonce.into()));
         assert!(times(&id) <= 300);

@@ -11,9 +11,10 @@ use web::{Request, Response};
 use wire::Class;
 
 use crate::answer;
-use crate::app::{App, secret};
+use crate::app::secret;
 use crate::browser::{Cookies, with_cookie};
 use crate::failure::{Failure, Problem};
+use crate::issuer::Site;
 use crate::routes::is_form;
 use crate::store::{IssueCode, Visit};
 
@@ -24,12 +25,12 @@ const INTERACTION_S: u32 = 900;
 
 /// A client's request: parse, bind, check, store. "The authorization server MUST support the use of the HTTP
 /// GET method … and MAY support … POST" (RFC 6749 §3.1); OIDC Core §3.1.2.1 demands both.
-pub(crate) async fn begin(app: &App, request: &Request) -> Result<Response, Failure> {
+pub(crate) async fn begin(app: &Site<'_>, request: &Request) -> Result<Response, Failure> {
     if request.method == Method::POST {
-        return begin_again(request);
+        return begin_again(app, request);
     }
     let unbound = Unbound::parse(request.query.as_deref().unwrap_or_default().as_bytes())?;
-    let found = app.store.client(unbound.client_id()).await?;
+    let found = app.store.client(app.issuer(), unbound.client_id()).await?;
     let (client, defaults) = found.ok_or(PageError::Client)?;
     let bound = unbound.bind(&client)?;
     let hinted_sub = match bound.id_token_hint().map(|token| hinted(app, token)) {
@@ -46,18 +47,21 @@ pub(crate) async fn begin(app: &App, request: &Request) -> Result<Response, Fail
     let (browser, cookie) = Cookies::of(request).browser_or_new()?;
     let hashes = (handle.hashed(), browser.hashed());
     app.store.insert_interaction(hashes, client.key, &checked, INTERACTION_S).await?;
-    Ok(with_cookie(redirect_303(&format!("/oauth/authorize/{}", handle.reveal())), cookie))
+    Ok(with_cookie(
+        redirect_303(&app.path(&format!("/oauth/authorize/{}", handle.reveal()))),
+        cookie,
+    ))
 }
 
 /// Whom an ID token of ours names; it may have expired (OIDC Core §3.1.2.1).
-fn hinted(app: &App, token: &str) -> Option<String> {
-    let claims = app.keys.current().verify(token, Class::Token, "JWT").ok()?;
+fn hinted(app: &Site<'_>, token: &str) -> Option<String> {
+    let claims = app.key_set().verify(token, Class::Token, "JWT").ok()?;
     claims.get("sub")?.as_str().map(str::to_owned)
 }
 
 /// A POST from a client's page comes without our cookies (SameSite=Lax): it is sent round once as a GET, which
 /// brings them. Query and body are never merged (W8).
-fn begin_again(request: &Request) -> Result<Response, Failure> {
+fn begin_again(app: &Site<'_>, request: &Request) -> Result<Response, Failure> {
     let malformed = || Failure::from(PageError::Malformed(FormError::Encoding));
     if request.query.as_deref().is_some_and(|query| !query.is_empty()) || !is_form(request) {
         return Err(malformed());
@@ -66,19 +70,23 @@ fn begin_again(request: &Request) -> Result<Response, Failure> {
     if query.len() > QUERY_MAX {
         return Err(malformed());
     }
-    Ok(redirect_303(&format!("/oauth/authorize?{query}")))
+    Ok(redirect_303(&app.path(&format!("/oauth/authorize?{query}"))))
 }
 
 /// A visit to an interaction: one pure function says what comes next, and this performs it.
 pub(crate) async fn resume(
-    app: &App,
+    app: &Site<'_>,
     request: &Request,
     handle: &str,
 ) -> Result<Response, Failure> {
     let (handle, visit) = open(app, request, Some(handle)).await?;
     match oauth::authorize::next(&visit.request, &visit.client, &visit.facts, visit.now) {
-        Step::Authenticate => Ok(redirect_303(&format!("/login?interaction={}", handle.reveal()))),
-        Step::Consent(_) => Ok(redirect_303(&format!("/consent?interaction={}", handle.reveal()))),
+        Step::Authenticate => {
+            Ok(redirect_303(&app.path(&format!("/login?interaction={}", handle.reveal()))))
+        }
+        Step::Consent(_) => {
+            Ok(redirect_303(&app.path(&format!("/consent?interaction={}", handle.reveal()))))
+        }
         Step::Issue => issue(app, request, &handle, &visit).await,
         Step::Refuse(code, description) => {
             let id = request.id.as_str();
@@ -92,7 +100,7 @@ pub(crate) async fn resume(
 
 /// An open interaction of this browser, or the page that says that it is over.
 pub(crate) async fn open(
-    app: &App,
+    app: &Site<'_>,
     request: &Request,
     handle: Option<&str>,
 ) -> Result<(Plain<Interaction>, Visit), Failure> {
@@ -102,7 +110,12 @@ pub(crate) async fn open(
     let browser = cookies.browser()?.hashed();
     let visit = app
         .store
-        .visit(handle.hashed(), browser, cookies.session, app.config.lifetimes.idle_s)
+        .visit(
+            app.issuer(),
+            (handle.hashed(), browser),
+            cookies.session,
+            app.config.lifetimes.idle_s,
+        )
         .await?
         .ok_or_else(expired)?;
     if let Some(session) = visit.session {
@@ -113,7 +126,7 @@ pub(crate) async fn open(
 
 /// A code, once: the gate completes the interaction in the statement that makes the code.
 async fn issue(
-    app: &App,
+    app: &Site<'_>,
     request: &Request,
     handle: &Plain<Interaction>,
     visit: &Visit,
@@ -134,7 +147,7 @@ async fn issue(
 }
 
 fn issue_of<'a>(
-    app: &App,
+    app: &Site<'_>,
     request: &'a Request,
     (handle, visit): (&Plain<Interaction>, &'a Visit),
     (session, user, sub): (SessionId, UserId, &'a str),

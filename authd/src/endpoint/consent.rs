@@ -11,25 +11,26 @@ use web::{Request, Response};
 
 use super::authorize::open;
 use crate::answer;
-use crate::app::App;
 use crate::browser::{Cookies, Purpose, check_form, form_token};
 use crate::failure::{Failure, Problem};
+use crate::issuer::Site;
 use crate::pages::{self, Consent, ScopeLine};
 use crate::routes::{form, query};
 use crate::store::Visit;
 
-pub(crate) async fn show(app: &App, request: &Request) -> Result<Response, Failure> {
+pub(crate) async fn show(app: &Site<'_>, request: &Request) -> Result<Response, Failure> {
     let query = query(request)?;
     let handle = query.one("interaction").map_err(|_| Failure::Page(Problem::Expired))?;
     let (handle, visit) = open(app, request, handle).await?;
     let step = oauth::authorize::next(&visit.request, &visit.client, &visit.facts, visit.now);
     let (Step::Consent(new), Some(user), Some(email)) = (step, visit.user, &visit.email) else {
-        return Ok(redirect_303(&format!("/oauth/authorize/{}", handle.reveal())));
+        return Ok(redirect_303(&app.path(&format!("/oauth/authorize/{}", handle.reveal()))));
     };
     let cookies = Cookies::of(request);
     let csrf =
         form_token(app, cookies.browser()?, &purpose(&subject(handle.reveal(), user))).await?;
     let page = Consent {
+        base: app.base(),
         client: &visit.client.metadata.client_name,
         email,
         scopes: lines(app, &visit, &new).await?,
@@ -42,7 +43,7 @@ pub(crate) async fn show(app: &App, request: &Request) -> Result<Response, Failu
 
 /// Nothing of the decision comes from the form but the decision: scopes, redirect and client are the
 /// interaction's, so a forged form has nothing to forge.
-pub(crate) async fn post(app: &App, request: &Request) -> Result<Response, Failure> {
+pub(crate) async fn post(app: &Site<'_>, request: &Request) -> Result<Response, Failure> {
     let form = form(request)?;
     let handle = form.one("interaction").map_err(|_| Failure::Forbidden)?;
     let (handle, visit) = open(app, request, handle).await?;
@@ -53,7 +54,7 @@ pub(crate) async fn post(app: &App, request: &Request) -> Result<Response, Failu
     match Decision::parse(&form).ok_or(Failure::Forbidden)? {
         Decision::Approve => {
             app.store.record_consent(handle.hashed(), user, &visit, id).await?;
-            Ok(redirect_303(&format!("/oauth/authorize/{}", handle.reveal())))
+            Ok(redirect_303(&app.path(&format!("/oauth/authorize/{}", handle.reveal()))))
         }
         Decision::Deny => {
             if !app.store.refuse_interaction(handle.hashed(), Some(user), &visit.client, id).await?
@@ -74,7 +75,7 @@ fn purpose(subject: &str) -> Purpose<'_> {
 }
 
 /// Every scope in words: the built-in ones in ours, a tenant's own in its.
-async fn lines(app: &App, visit: &Visit, new: &ScopeSet) -> Result<Vec<ScopeLine>, Failure> {
+async fn lines(app: &Site<'_>, visit: &Visit, new: &ScopeSet) -> Result<Vec<ScopeLine>, Failure> {
     let described = match visit.client.tenant {
         Some(tenant) => app.store.scope_descriptions(tenant).await?,
         None => Vec::new(),

@@ -7,20 +7,20 @@ use secrecy::{ExposeSecret as _, SecretString};
 use web::response::Csp;
 use web::{Request, Response};
 
-use crate::app::App;
 use crate::browser::{Cookies, Purpose, check_form, form_token, with_cookie};
 use crate::failure::{Failure, Problem};
+use crate::issuer::Site;
 use crate::pages::{self, Enroll};
 use crate::routes::{form, query};
 
-pub(crate) async fn show(app: &App, request: &Request) -> Result<Response, Failure> {
+pub(crate) async fn show(app: &Site<'_>, request: &Request) -> Result<Response, Failure> {
     let query = query(request)?;
     let (token, email) = link(app, query.one("token").ok().flatten()).await?;
     let (browser, cookie) = Cookies::of(request).browser_or_new()?;
     Ok(with_cookie(render(app, &browser, &token, &email, None).await?, cookie))
 }
 
-pub(crate) async fn post(app: &App, request: &Request) -> Result<Response, Failure> {
+pub(crate) async fn post(app: &Site<'_>, request: &Request) -> Result<Response, Failure> {
     let form = form(request)?;
     let one = |name| form.one(name).map_err(|_| Failure::Forbidden);
     let (token, email) = link(app, one("token")?).await?;
@@ -34,10 +34,10 @@ pub(crate) async fn post(app: &App, request: &Request) -> Result<Response, Failu
     if !app.store.enrol(token.hashed(), hash.expose_secret(), request.id.as_str()).await? {
         return Err(Failure::Page(Problem::Link));
     }
-    pages::message_then_sign_in("Your password is set", "You can use it from now on.")
+    pages::message_then_sign_in(app, "Your password is set", "You can use it from now on.")
 }
 
-async fn link(app: &App, text: Option<&str>) -> Result<(Plain<Enrolment>, String), Failure> {
+async fn link(app: &Site<'_>, text: Option<&str>) -> Result<(Plain<Enrolment>, String), Failure> {
     let unknown = || Failure::Page(Problem::Link);
     let token = text.and_then(Plain::<Enrolment>::parse).ok_or_else(unknown)?;
     let email = app.store.enrolment(token.hashed()).await?.ok_or_else(unknown)?;
@@ -45,14 +45,14 @@ async fn link(app: &App, text: Option<&str>) -> Result<(Plain<Enrolment>, String
 }
 
 async fn render(
-    app: &App,
+    app: &Site<'_>,
     browser: &Plain<Browser>,
     token: &Plain<Enrolment>,
     email: &str,
     problem: Option<String>,
 ) -> Result<Response, Failure> {
     let csrf = form_token(app, browser, &purpose(token)).await?;
-    let page = Enroll { email, token: token.reveal(), csrf: &csrf, problem };
+    let page = Enroll { base: app.base(), email, token: token.reveal(), csrf: &csrf, problem };
     pages::page(StatusCode::OK, &page, &Csp::default())
 }
 

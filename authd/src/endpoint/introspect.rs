@@ -7,11 +7,11 @@ use web::response::json;
 use web::{Request, Response};
 
 use super::client;
-use crate::app::App;
 use crate::failure::Failure;
+use crate::issuer::Site;
 use crate::routes::form;
 
-pub(crate) async fn post(app: &App, request: &Request) -> Result<Response, Failure> {
+pub(crate) async fn post(app: &Site<'_>, request: &Request) -> Result<Response, Failure> {
     let form = form(request)?;
     let asker = client(app, request, &form).await?;
     // "to prevent token scanning attacks, the endpoint MUST also require some form of authorization"

@@ -11,19 +11,24 @@ use web::response::redirect_303;
 use web::{Request, Response};
 
 use super::authorize::open;
-use crate::app::{App, secret};
+use super::landing::Landing;
+use crate::app::secret;
 use crate::browser::{Cookies, Purpose, check_form, form_token, set_session, with_cookie};
 use crate::failure::{Failure, Problem};
 use crate::hasher::Verdict;
+use crate::issuer::Site;
 use crate::pages::{self, Login};
 use crate::routes::{form, query};
 use crate::store::{NewSession, Visit};
 
-pub(crate) async fn show(app: &App, request: &Request) -> Result<Response, Failure> {
+pub(crate) async fn show(app: &Site<'_>, request: &Request) -> Result<Response, Failure> {
     let query = query(request)?;
-    let Some(handle) = query.one("interaction").map_err(|_| Failure::Page(Problem::Expired))?
-    else {
-        return show_alone(app, request).await;
+    let one = |name| query.one(name).map_err(|_| Failure::Page(Problem::Expired));
+    let Some(handle) = one("interaction")? else {
+        return match one("to")?.and_then(Landing::parse) {
+            Some(landing) => show_before(app, request, landing).await,
+            None => show_alone(app, request).await,
+        };
     };
     let (handle, visit) = open(app, request, Some(handle)).await?;
     let hint = visit.request.login_hint.clone().unwrap_or_default();
@@ -31,14 +36,14 @@ pub(crate) async fn show(app: &App, request: &Request) -> Result<Response, Failu
     render(
         app,
         cookies.browser()?,
-        Some((&handle, &visit)),
+        &Flow::Interaction(&handle, &visit),
         Attempt { username: &hint, failed: false },
     )
     .await
 }
 
 /// Without an interaction: somebody typed the address.
-async fn show_alone(app: &App, request: &Request) -> Result<Response, Failure> {
+async fn show_alone(app: &Site<'_>, request: &Request) -> Result<Response, Failure> {
     let mut cookies = Cookies::of(request);
     if let Some(secret) = cookies.session
         && let Some(session) = app.store.session(secret, app.config.lifetimes.idle_s).await?
@@ -46,8 +51,45 @@ async fn show_alone(app: &App, request: &Request) -> Result<Response, Failure> {
         return pages::message("You are signed in", &format!("as {}.", session.email));
     }
     let (browser, cookie) = cookies.browser_or_new()?;
-    let page = render(app, &browser, None, Attempt { username: "", failed: false }).await?;
+    let page =
+        render(app, &browser, &Flow::Alone(None), Attempt { username: "", failed: false }).await?;
     Ok(with_cookie(page, cookie))
+}
+
+/// A page of ours wants to know who is there, now: whoever is signed in already proves it again.
+async fn show_before(
+    app: &Site<'_>,
+    request: &Request,
+    landing: Landing,
+) -> Result<Response, Failure> {
+    let (browser, cookie) = Cookies::of(request).browser_or_new()?;
+    let flow = Flow::Alone(Some(landing));
+    let page = render(app, &browser, &flow, Attempt { username: "", failed: false }).await?;
+    Ok(with_cookie(page, cookie))
+}
+
+/// What a sign-in is for.
+enum Flow<'a> {
+    /// An application waits.
+    Interaction(&'a Plain<Interaction>, &'a Visit),
+    /// Nobody does; a page of ours may.
+    Alone(Option<Landing>),
+}
+
+impl<'a> Flow<'a> {
+    fn interaction(&self) -> Option<(&'a Plain<Interaction>, &'a Visit)> {
+        match self {
+            Self::Interaction(handle, visit) => Some((handle, visit)),
+            Self::Alone(_) => None,
+        }
+    }
+
+    fn landing(&self) -> Option<Landing> {
+        match self {
+            Self::Interaction(..) => None,
+            Self::Alone(landing) => *landing,
+        }
+    }
 }
 
 struct Attempt<'a> {
@@ -56,21 +98,24 @@ struct Attempt<'a> {
 }
 
 async fn render(
-    app: &App,
+    app: &Site<'_>,
     browser: &Plain<Browser>,
-    flow: Option<(&Plain<Interaction>, &Visit)>,
+    flow: &Flow<'_>,
     attempt: Attempt<'_>,
 ) -> Result<Response, Failure> {
-    let interaction = flow.map(|(handle, _)| handle.reveal());
+    let waiting = flow.interaction();
+    let interaction = waiting.map(|(handle, _)| handle.reveal());
     let csrf = form_token(app, browser, &purpose(interaction)).await?;
     let page = Login {
-        client: flow.map(|(_, visit)| visit.client.metadata.client_name.as_str()),
+        base: app.base(),
+        client: waiting.map(|(_, visit)| visit.client.metadata.client_name.as_str()),
         interaction,
+        landing: flow.landing(),
         username: attempt.username,
         csrf: &csrf,
         failed: attempt.failed,
     };
-    let csp = pages::csp(flow.map(|(_, visit)| &visit.request.back.uri));
+    let csp = pages::csp(waiting.map(|(_, visit)| &visit.request.back.uri));
     pages::page(StatusCode::OK, &page, &csp)
 }
 
@@ -79,14 +124,18 @@ fn purpose(interaction: Option<&str>) -> Purpose<'_> {
 }
 
 /// Unknown account and wrong password do the same work, write the same row and get the same bytes (W128).
-pub(crate) async fn post(app: &App, request: &Request) -> Result<Response, Failure> {
+pub(crate) async fn post(app: &Site<'_>, request: &Request) -> Result<Response, Failure> {
     let form = form(request)?;
     let one = |name| form.one(name).map_err(|_| Failure::Forbidden);
     let interaction = one("interaction")?;
     check_form(app, request, &form, &purpose(interaction)).await?;
-    let flow = match interaction {
+    let opened = match interaction {
         Some(handle) => Some(open(app, request, Some(handle)).await?),
         None => None,
+    };
+    let flow = match &opened {
+        Some((handle, visit)) => Flow::Interaction(handle, visit),
+        None => Flow::Alone(one("to")?.and_then(Landing::parse)),
     };
     let typed = one("username")?.unwrap_or_default();
     let password = SecretString::from(one("password")?.unwrap_or_default());
@@ -96,9 +145,8 @@ pub(crate) async fn post(app: &App, request: &Request) -> Result<Response, Failu
     }
     let cookies = Cookies::of(request);
     let Some((user, hash)) = verified(app, request, typed, password).await? else {
-        let flow = flow.as_ref().map(|(handle, visit)| (handle, visit));
         let typed = typed.get(..254).unwrap_or(typed);
-        return render(app, cookies.browser()?, flow, Attempt { username: typed, failed: true })
+        return render(app, cookies.browser()?, &flow, Attempt { username: typed, failed: true })
             .await;
     };
     let secret = secret::<Session>()?;
@@ -110,22 +158,23 @@ pub(crate) async fn post(app: &App, request: &Request) -> Result<Response, Failu
         verified: &hash,
         lifetime_s: app.config.lifetimes.session_s,
         idle_s: app.config.lifetimes.idle_s,
-        interaction: flow.as_ref().map(|(handle, _)| handle.hashed()),
+        interaction: flow.interaction().map(|(handle, _)| handle.hashed()),
         request_id: request.id.as_str(),
     };
     if !app.store.sign_in(&session).await? {
         return Err(Failure::Page(Problem::Expired));
     }
     let next = match &flow {
-        Some((handle, _)) => format!("/oauth/authorize/{}", handle.reveal()),
-        None => "/login".to_owned(),
+        Flow::Interaction(handle, _) => app.path(&format!("/oauth/authorize/{}", handle.reveal())),
+        Flow::Alone(Some(landing)) => app.path(&landing.path()),
+        Flow::Alone(None) => app.path("/login"),
     };
     Ok(with_cookie(redirect_303(&next), Some(set_session(&secret)?)))
 }
 
 /// Who signed in, and the hash that says so.
 async fn verified(
-    app: &App,
+    app: &Site<'_>,
     request: &Request,
     typed: &str,
     password: SecretString,

@@ -7,9 +7,9 @@ use web::response::{Csp, redirect_303};
 use web::{Request, Response};
 use wire::Class;
 
-use crate::app::App;
 use crate::browser::{Cookies, Purpose, check_form, expire_session, form_token, with_cookie};
 use crate::failure::{Failure, Problem};
+use crate::issuer::Site;
 use crate::pages::{self, Logout};
 use crate::routes::{form, query};
 use crate::store::SessionRow;
@@ -30,7 +30,7 @@ enum Hint {
 
 /// An application begins. With a hint that names this very session it ends at once; otherwise the person is
 /// asked: an image on a foreign page must not sign anybody out (W46).
-pub(crate) async fn begin(app: &App, request: &Request) -> Result<Response, Failure> {
+pub(crate) async fn begin(app: &Site<'_>, request: &Request) -> Result<Response, Failure> {
     // A POST from an application's page comes without our cookies (SameSite=Lax), so it could not end the
     // session that it is about: it is sent round once as a GET, which brings them.
     if request.method == Method::POST {
@@ -38,7 +38,7 @@ pub(crate) async fn begin(app: &App, request: &Request) -> Result<Response, Fail
         if parameters.len() > QUERY_MAX {
             return Err(Failure::Page(Problem::Logout));
         }
-        return Ok(redirect_303(&format!("/oauth/logout?{parameters}")));
+        return Ok(redirect_303(&app.path(&format!("/oauth/logout?{parameters}"))));
     }
     let parameters = query(request)?;
     let asked = LogoutRequest::parse(&parameters).ok_or(Failure::Page(Problem::Logout))?;
@@ -62,7 +62,7 @@ pub(crate) async fn begin(app: &App, request: &Request) -> Result<Response, Fail
 }
 
 /// The person asked for the page.
-pub(crate) async fn show(app: &App, request: &Request) -> Result<Response, Failure> {
+pub(crate) async fn show(app: &Site<'_>, request: &Request) -> Result<Response, Failure> {
     match current(app, request).await? {
         Some(session) => {
             ask(app, request, &session, &LogoutRequest::default(), &Csp::default()).await
@@ -72,7 +72,7 @@ pub(crate) async fn show(app: &App, request: &Request) -> Result<Response, Failu
 }
 
 /// The person pressed the button.
-pub(crate) async fn post(app: &App, request: &Request) -> Result<Response, Failure> {
+pub(crate) async fn post(app: &Site<'_>, request: &Request) -> Result<Response, Failure> {
     let form = form(request)?;
     check_form(app, request, &form, &PURPOSE).await?;
     let asked = LogoutRequest::parse(&form).ok_or(Failure::Page(Problem::Logout))?;
@@ -84,7 +84,7 @@ pub(crate) async fn post(app: &App, request: &Request) -> Result<Response, Failu
     gone(asked.destination(client.as_ref()).as_deref())
 }
 
-async fn current(app: &App, request: &Request) -> Result<Option<SessionRow>, Failure> {
+async fn current(app: &Site<'_>, request: &Request) -> Result<Option<SessionRow>, Failure> {
     match Cookies::of(request).session {
         Some(secret) => Ok(app.store.session(secret, app.config.lifetimes.idle_s).await?),
         None => Ok(None),
@@ -95,7 +95,7 @@ async fn current(app: &App, request: &Request) -> Result<Option<SessionRow>, Fai
 /// good although it has expired: "the OP SHOULD accept ID Tokens when the RP identified by the ID Token's
 /// aud claim and/or sid claim has a current session or had a recent session" (RP-Initiated Logout §2).
 async fn judge(
-    app: &App,
+    app: &Site<'_>,
     asked: &LogoutRequest,
     session: Option<&SessionRow>,
 ) -> Result<(Option<Client>, Hint), Failure> {
@@ -103,7 +103,7 @@ async fn judge(
     let mut name = asked.client_id.clone();
     let mut hint = Hint::Absent;
     if let Some(token) = &asked.id_token_hint {
-        let claims = app.keys.current().verify(token, Class::Token, "JWT").map_err(|_| bad())?;
+        let claims = app.key_set().verify(token, Class::Token, "JWT").map_err(|_| bad())?;
         let text = |member: &str| claims.get(member).and_then(serde_json::Value::as_str);
         let aud = text("aud").ok_or_else(bad)?;
         if name.as_deref().is_some_and(|named| named != aud) {
@@ -122,12 +122,12 @@ async fn judge(
     }
     let Some(name) = name else { return Ok((None, hint)) };
     let id = name.parse().map_err(|_| bad())?;
-    let (client, _) = app.store.client(&id).await?.ok_or_else(bad)?;
+    let (client, _) = app.store.client(app.issuer(), &id).await?.ok_or_else(bad)?;
     Ok((Some(client), hint))
 }
 
 async fn ask(
-    app: &App,
+    app: &Site<'_>,
     request: &Request,
     session: &SessionRow,
     asked: &LogoutRequest,
@@ -142,6 +142,7 @@ async fn ask(
         ("state", &asked.state),
     ];
     let page = Logout {
+        base: app.base(),
         email: &session.email,
         csrf: &csrf,
         parameters: parameters

@@ -7,6 +7,7 @@ use web::{Request, Response};
 
 use crate::app::App;
 use crate::failure::Failure;
+use crate::issuer::Site;
 
 /// Seconds in which a key that was staged is surely in what every node serves: no copy of a key set that is
 /// older than the rotation policy allows may outlive the wait of a staged key.
@@ -15,17 +16,17 @@ const PUBLISHED_S: u32 = 10;
 const STYLE: &str = include_str!("../../static/style.css");
 const FORM_POST: &str = include_str!("../../static/form-post.js");
 
-pub(crate) fn discovery(app: &App) -> Response {
+pub(crate) fn discovery(app: &Site<'_>) -> Response {
     let body = oauth::discovery::document(app.issuer()).to_string();
     with_header(json_bytes(StatusCode::OK, body), CACHE_CONTROL, "public, max-age=300")
 }
 
 /// Served from memory, with keyd or PostgreSQL gone too. A verifier may keep it for as long as a staged
 /// key waits before it signs.
-pub(crate) fn jwks(app: &App, request: &Request) -> Result<Response, Failure> {
-    let keys = app.keys.current();
+pub(crate) fn jwks(app: &Site<'_>, request: &Request) -> Result<Response, Failure> {
+    let keys = app.key_set();
     // A verifier that kept a set without the first keys would refuse the first tokens.
-    if !keys.is_complete() {
+    if !app.has_keys() {
         return Err(Failure::Unavailable);
     }
     let seen = request.header("if-none-match").ok().flatten();

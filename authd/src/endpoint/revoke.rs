@@ -6,12 +6,12 @@ use web::response::empty;
 use web::{Request, Response};
 
 use super::client;
-use crate::app::App;
 use crate::failure::Failure;
+use crate::issuer::Site;
 use crate::routes::form;
 use crate::store::Revoked;
 
-pub(crate) async fn post(app: &App, request: &Request) -> Result<Response, Failure> {
+pub(crate) async fn post(app: &Site<'_>, request: &Request) -> Result<Response, Failure> {
     let form = form(request)?;
     let asker = client(app, request, &form).await?;
     if form.repeats() {

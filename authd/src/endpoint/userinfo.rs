@@ -7,14 +7,14 @@ use web::response::json;
 use web::{Request, Response};
 
 use super::authorization;
-use crate::app::App;
 use crate::failure::Failure;
+use crate::issuer::Site;
 use crate::routes::{form, is_form};
 
-pub(crate) async fn answer(app: &App, request: &Request) -> Result<Response, Failure> {
+pub(crate) async fn answer(app: &Site<'_>, request: &Request) -> Result<Response, Failure> {
     let body = body_token(request)?;
     let token = bearer(authorization(request)?, body.as_deref())?.ok_or(Failure::Bearer(None))?;
-    let found = app.store.profile(Hashed::of(token)).await?;
+    let found = app.store.profile(app.issuer(), Hashed::of(token)).await?;
     let (sub, scopes, profile) = found.ok_or(Failure::Bearer(Some(Error::token())))?;
     let info = release(sub, profile, &scopes).map_err(|error| Failure::Bearer(Some(error)))?;
     Ok(json(StatusCode::OK, &info))

@@ -16,6 +16,25 @@ pub(crate) struct ClientRow {
     pub(crate) metadata: Json<Draft>,
 }
 
+/// The columns of `live_clients` that authenticate a client, as every read at a machine endpoint selects them
+/// beside its own, and PostgreSQL's clock. A macro, because each query has a row type of its own.
+macro_rules! asker {
+    ($row:ident) => {
+        $crate::store::clients::Asker::of(
+            $crate::store::clients::ClientRow {
+                id: $row.id,
+                tenant_id: $row.tenant_id,
+                client_id: $row.client_id,
+                metadata: $row.metadata,
+            },
+            ($row.hashes, $row.ends),
+            $row.fetched_jwks,
+            $row.now,
+        )
+    };
+}
+pub(super) use asker;
+
 impl TryFrom<ClientRow> for Client {
     type Error = StoreError;
 
@@ -36,14 +55,29 @@ impl TryFrom<ClientRow> for Client {
 pub(crate) struct Asker {
     pub(crate) client: Client,
     pub(crate) secrets: Vec<StoredSecret>,
+    /// What the courier fetched from its `jwks_uri`.
+    pub(crate) fetched_jwks: Option<serde_json::Value>,
     pub(crate) now: Timestamp,
 }
 
+impl Asker {
+    pub(super) fn of(
+        client: ClientRow,
+        (hashes, ends): (Vec<Vec<u8>>, Vec<Option<i64>>),
+        fetched_jwks: Option<serde_json::Value>,
+        now: i64,
+    ) -> Result<Self, StoreError> {
+        Ok(Self {
+            client: client.try_into()?,
+            secrets: secrets(hashes, ends)?,
+            fetched_jwks,
+            now: Timestamp(now),
+        })
+    }
+}
+
 /// Pairs the two arrays that the queries select for a client's secrets.
-pub(super) fn secrets(
-    hashes: Vec<Vec<u8>>,
-    ends: Vec<Option<i64>>,
-) -> Result<Vec<StoredSecret>, StoreError> {
+fn secrets(hashes: Vec<Vec<u8>>, ends: Vec<Option<i64>>) -> Result<Vec<StoredSecret>, StoreError> {
     let pair = |(hash, end): (Vec<u8>, Option<i64>)| {
         let hash = Hashed::from_stored(digest(hash, "client_secrets.secret_hash")?);
         Ok(StoredSecret { hash, expires_at: end.map(Timestamp) })
@@ -52,17 +86,18 @@ pub(super) fn secrets(
 }
 
 impl Store {
-    /// A live client of a live tenant, for the authorization endpoint, with its tenant's default scopes.
+    /// A live client of this issuer, for the authorization endpoint, with its tenant's default scopes.
     pub(crate) async fn client(
         &self,
+        issuer: &str,
         id: &ClientId,
     ) -> Result<Option<(Client, ScopeSet)>, StoreError> {
         let row = sqlx::query!(
-            r#"SELECT c.id, c.tenant_id, c.client_id, c.metadata AS "metadata: Json<Draft>",
+            r#"SELECT c.id AS "id!", c.tenant_id, c.client_id AS "client_id!", c.metadata AS "metadata!: Json<Draft>",
                    ARRAY(SELECT s.name FROM scopes s WHERE s.tenant_id = c.tenant_id AND s.is_default) AS "defaults!"
-               FROM clients c LEFT JOIN tenants t ON t.id = c.tenant_id
-               WHERE c.client_id = $1 AND c.status = 'active' AND (c.tenant_id IS NULL OR t.status = 'active')"#,
-            id.as_str()
+               FROM live_clients c WHERE c.client_id = $1 AND c.issuer = $2"#,
+            id.as_str(),
+            issuer,
         )
         .fetch_optional(&self.pool)
         .await?;
@@ -77,33 +112,23 @@ impl Store {
         Ok(Some((client.try_into()?, defaults)))
     }
 
-    /// A live client of a live tenant, for the endpoints where clients authenticate.
-    pub(crate) async fn asker(&self, id: &ClientId) -> Result<Option<Asker>, StoreError> {
+    /// A live client of this issuer, for the endpoints where clients authenticate.
+    pub(crate) async fn asker(
+        &self,
+        issuer: &str,
+        id: &ClientId,
+    ) -> Result<Option<Asker>, StoreError> {
         let row = sqlx::query!(
-            r#"SELECT c.id, c.tenant_id, c.client_id, c.metadata AS "metadata: Json<Draft>",
-                   ARRAY(SELECT s.secret_hash FROM client_secrets s WHERE s.client = c.id ORDER BY s.id)
-                       AS "hashes!",
-                   ARRAY(SELECT extract(epoch FROM s.expires_at)::bigint FROM client_secrets s
-                         WHERE s.client = c.id ORDER BY s.id) AS "ends!: Vec<Option<i64>>",
+            r#"SELECT c.id AS "id!", c.tenant_id, c.client_id AS "client_id!", c.metadata AS "metadata!: Json<Draft>",
+                   c.secret_hashes AS "hashes!", c.secret_ends AS "ends!: Vec<Option<i64>>", c.fetched_jwks,
                    extract(epoch FROM now())::bigint AS "now!"
-               FROM clients c LEFT JOIN tenants t ON t.id = c.tenant_id
-               WHERE c.client_id = $1 AND c.status = 'active' AND (c.tenant_id IS NULL OR t.status = 'active')"#,
-            id.as_str()
+               FROM live_clients c WHERE c.client_id = $1 AND c.issuer = $2"#,
+            id.as_str(),
+            issuer,
         )
         .fetch_optional(&self.pool)
         .await?;
-        let Some(row) = row else { return Ok(None) };
-        let client = ClientRow {
-            id: row.id,
-            tenant_id: row.tenant_id,
-            client_id: row.client_id,
-            metadata: row.metadata,
-        };
-        Ok(Some(Asker {
-            client: client.try_into()?,
-            secrets: secrets(row.hashes, row.ends)?,
-            now: Timestamp(row.now),
-        }))
+        row.map(|row| asker!(row)).transpose()
     }
 
     /// What a tenant calls its scopes, for the consent page.

@@ -1,16 +1,18 @@
 //! Redeeming a code: the read, the gate, and the burn.
 
+use oauth::claims::Holder;
 use oauth::client::Draft;
 use oauth::code::StoredCode;
-use oauth::ids::{ClientId, ClientKey, SessionId, TokenId};
+use oauth::ids::{ClientId, ClientKey, TokenId};
 use oauth::pkce::Challenge;
 use oauth::secret::{Access as AccessKind, Code, Refresh};
 use oauth::{Hashed, ScopeSet, Timestamp};
+use serde_json::Value;
 use sqlx::types::Json;
 use store::audit::Event;
 
-use super::clients::{Asker, ClientRow, secrets};
-use super::{Store, StoreError, scopes};
+use super::clients::{Asker, asker};
+use super::{Store, StoreError, person, scopes};
 
 /// What the token endpoint reads before it decides: who asks, the code, and what it stands for.
 pub(crate) struct CodeRead {
@@ -22,13 +24,11 @@ pub(crate) struct CodeRead {
 pub(crate) struct CodeGrant {
     pub(crate) stored: StoredCode,
     pub(crate) spent: bool,
-    pub(crate) sub: String,
+    pub(crate) holder: Holder,
     pub(crate) scopes: ScopeSet,
     pub(crate) audiences: Vec<String>,
+    pub(crate) details: Option<Value>,
     pub(crate) nonce: Option<String>,
-    pub(crate) auth_time: Timestamp,
-    pub(crate) amr: Vec<String>,
-    pub(crate) session: Option<SessionId>,
     pub(crate) ends_at: Timestamp,
 }
 
@@ -38,6 +38,8 @@ pub(crate) struct Access {
     pub(crate) hash: Hashed<AccessKind>,
     pub(crate) scopes: ScopeSet,
     pub(crate) audiences: Vec<String>,
+    /// RFC 9396; what of the grant's details this token carries.
+    pub(crate) details: Option<Value>,
     pub(crate) lifetime_s: u32,
 }
 
@@ -45,7 +47,7 @@ pub(crate) struct Access {
 pub(crate) struct Redeem<'a> {
     pub(crate) code: Hashed<Code>,
     pub(crate) client: &'a ClientId,
-    pub(crate) access: Access,
+    pub(crate) access: &'a Access,
     pub(crate) refresh: Option<Hashed<Refresh>>,
     pub(crate) request_id: &'a str,
 }
@@ -62,41 +64,29 @@ impl Store {
     /// One round trip: client, secrets, clock, code, grant.
     pub(crate) async fn read_code(
         &self,
+        issuer: &str,
         client: &ClientId,
         code: Option<Hashed<Code>>,
     ) -> Result<Option<CodeRead>, StoreError> {
         let row = sqlx::query!(
-            r#"SELECT c.id, c.tenant_id, c.client_id, c.metadata AS "metadata: Json<Draft>",
-                   ARRAY(SELECT s.secret_hash FROM client_secrets s WHERE s.client = c.id ORDER BY s.id)
-                       AS "hashes!",
-                   ARRAY(SELECT extract(epoch FROM s.expires_at)::bigint FROM client_secrets s
-                         WHERE s.client = c.id ORDER BY s.id) AS "ends!: Vec<Option<i64>>",
+            r#"SELECT c.id AS "id!", c.tenant_id, c.client_id AS "client_id!", c.metadata AS "metadata!: Json<Draft>",
+                   c.secret_hashes AS "hashes!", c.secret_ends AS "ends!: Vec<Option<i64>>", c.fetched_jwks,
                    extract(epoch FROM now())::bigint AS "now!",
                    k.redirect_uri AS "redirect_uri?", k.code_challenge,
                    (k.redeemed_at IS NOT NULL OR k.burned_at IS NOT NULL) AS "spent?",
                    g.client AS "grant_client?", g.sub AS "sub?", g.scopes AS "scopes?",
-                   g.audiences AS "audiences?", g.nonce, extract(epoch FROM g.auth_time)::bigint AS auth_time,
+                   g.audiences AS "audiences?", g.authorization_details, g.nonce, extract(epoch FROM g.auth_time)::bigint AS auth_time,
                    g.amr AS "amr?", g.session_id AS "session_id?", extract(epoch FROM g.expires_at)::bigint AS ends_at
-               FROM clients c LEFT JOIN tenants t ON t.id = c.tenant_id
-                   LEFT JOIN codes k ON k.code_hash = $2 LEFT JOIN grants g ON g.id = k.grant_id
-               WHERE c.client_id = $1 AND c.status = 'active' AND (c.tenant_id IS NULL OR t.status = 'active')"#,
+               FROM live_clients c LEFT JOIN codes k ON k.code_hash = $2 LEFT JOIN grants g ON g.id = k.grant_id
+               WHERE c.client_id = $1 AND c.issuer = $3"#,
             client.as_str(),
             code.as_ref().map(|hash| hash.as_bytes().as_slice()),
+            issuer,
         )
         .fetch_optional(&self.pool)
         .await?;
         let Some(row) = row else { return Ok(None) };
-        let client = ClientRow {
-            id: row.id,
-            tenant_id: row.tenant_id,
-            client_id: row.client_id,
-            metadata: row.metadata,
-        };
-        let asker = Asker {
-            client: client.try_into()?,
-            secrets: secrets(row.hashes, row.ends)?,
-            now: Timestamp(row.now),
-        };
+        let asker = asker!(row)?;
         let (Some(redirect_uri), Some(owner)) = (row.redirect_uri, row.grant_client) else {
             return Ok(Some(CodeRead { asker, code: None }));
         };
@@ -109,13 +99,11 @@ impl Store {
                     .map_err(|_| StoreError::Inconsistent("codes.code_challenge"))?,
             },
             spent: row.spent.unwrap_or(true),
-            sub: row.sub.unwrap_or_default(),
+            holder: person(row.sub, row.auth_time, row.amr, row.session_id),
             scopes: scopes(&row.scopes.unwrap_or_default(), "grants.scopes")?,
             audiences: row.audiences.unwrap_or_default(),
+            details: row.authorization_details,
             nonce: row.nonce,
-            auth_time: Timestamp(row.auth_time.unwrap_or(0)),
-            amr: row.amr.unwrap_or_default(),
-            session: row.session_id.map(SessionId),
             ends_at: Timestamp(row.ends_at.unwrap_or(0)),
         };
         Ok(Some(CodeRead { asker, code: Some(code) }))
@@ -133,8 +121,9 @@ impl Store {
                ), granted AS (
                    SELECT c.grant_id FROM claimed c JOIN live_grants g ON g.id = c.grant_id
                ), access AS (
-                   INSERT INTO access_tokens (jti, token_hash, grant_id, refresh_hash, scopes, audiences, expires_at)
-                   SELECT $2, $3, grant_id, $4, $5, $6, now() + make_interval(secs => $7) FROM granted
+                   INSERT INTO access_tokens (jti, token_hash, grant_id, refresh_hash, scopes, audiences, expires_at,
+                                              authorization_details)
+                   SELECT $2, $3, grant_id, $4, $5, $6, now() + make_interval(secs => $7), $13 FROM granted
                ), refresh AS (
                    INSERT INTO refresh_tokens (token_hash, grant_id)
                    SELECT $4, grant_id FROM granted WHERE $4::bytea IS NOT NULL
@@ -168,6 +157,7 @@ impl Store {
             Event::TokensIssued.as_str(),
             Event::GrantDead.as_str(),
             Event::CodeReused.as_str(),
+            redeem.access.details,
         )
         .fetch_one(&self.pool)
         .await?;

@@ -64,26 +64,25 @@ impl Store {
         Ok(())
     }
 
-    /// An open interaction of this browser, with whoever is signed in there. `None`: unknown, another
+    /// An open interaction of this browser at this issuer, with whoever is signed in there. `None`: unknown, another
     /// browser's, expired or completed; or its client or tenant is no longer active.
     pub(crate) async fn visit(
         &self,
-        handle: Hashed<Interaction>,
-        browser: Hashed<Browser>,
+        issuer: &str,
+        (handle, browser): (Hashed<Interaction>, Hashed<Browser>),
         session: Option<Hashed<Session>>,
         idle_s: u32,
     ) -> Result<Option<Visit>, StoreError> {
         let row = sqlx::query!(
             r#"SELECT i.request AS "request: Json<Request>", i.consented_by,
                    (i.authenticated_at IS NOT NULL AND i.authenticated_at <= s.auth_time) AS authenticated_here,
-                   c.id, c.tenant_id, c.client_id, c.metadata AS "metadata: Json<Draft>",
+                   c.id AS "id!", c.tenant_id, c.client_id AS "client_id!", c.metadata AS "metadata!: Json<Draft>",
                    s.id AS "session_id?", u.id AS "user_id?", u.email AS "email?",
                    extract(epoch FROM s.auth_time)::bigint AS auth_time,
                    (c.tenant_id IS NULL OR m.user_id IS NOT NULL) AS "member!",
                    w.scopes AS "remembered?", n.sub AS "sub?", extract(epoch FROM now())::bigint AS "now!"
                FROM interactions i
-                   JOIN clients c ON c.id = i.client AND c.status = 'active'
-                   LEFT JOIN tenants t ON t.id = c.tenant_id
+                   JOIN live_clients c ON c.id = i.client AND c.issuer = $5
                    LEFT JOIN sessions s ON s.secret_hash = $3 AND s.ended_at IS NULL AND s.expires_at > now()
                        AND s.last_seen_at > now() - make_interval(secs => $4)
                        AND EXISTS (SELECT FROM users a WHERE a.id = s.user_id AND a.status = 'active')
@@ -92,12 +91,12 @@ impl Store {
                    LEFT JOIN consents w ON w.user_id = u.id AND w.client = c.id
                        AND (w.withdrawn_at IS NULL OR w.granted_at > w.withdrawn_at)
                    LEFT JOIN subjects n ON n.user_id = u.id AND n.tenant_id IS NOT DISTINCT FROM c.tenant_id
-               WHERE i.handle_hash = $1 AND i.browser_hash = $2 AND i.completed_at IS NULL AND i.expires_at > now()
-                 AND (c.tenant_id IS NULL OR t.status = 'active')"#,
+               WHERE i.handle_hash = $1 AND i.browser_hash = $2 AND i.completed_at IS NULL AND i.expires_at > now()"#,
             handle.as_bytes(),
             browser.as_bytes(),
             session.as_ref().map(|hash| hash.as_bytes().as_slice()),
             f64::from(idle_s),
+            issuer,
         )
         .fetch_optional(&self.pool)
         .await?;

@@ -1,26 +1,39 @@
-//! Statements about signing keys. They mean nothing until keyd has recognised its own MAC on them.
+//! Issuers, and statements about their signing keys. They mean nothing until keyd has recognised its own MAC
+//! on them.
 
+use oauth::ids::TenantId;
 use wire::Sealed;
 
 use super::{Store, StoreError};
+use crate::keys::IssuerRow;
 
 impl Store {
-    /// Every statement of keys that are not destroyed, to be handed to keyd. A row too short to hold a MAC
-    /// goes along as it is: keyd will refuse it, and say so.
-    pub(crate) async fn key_statements(
-        &self,
-        issuer: &str,
-    ) -> Result<Vec<(String, Sealed)>, StoreError> {
+    /// Every issuer with the statements about its keys that are not destroyed, to be handed to keyd. A row too
+    /// short to hold a MAC goes along as it is: keyd will refuse it, and say so.
+    pub(crate) async fn issuers(&self) -> Result<Vec<IssuerRow>, StoreError> {
         let rows = sqlx::query!(
-            r#"SELECT k.kid, k.statement FROM signing_keys k JOIN issuers i ON i.id = k.issuer_id
-               WHERE i.url = $1 AND k.state <> 'destroyed' ORDER BY k.created_at, k.kid LIMIT 2000"#,
-            issuer
+            r#"SELECT i.url, i.tenant_id, t.slug AS "slug?", k.kid AS "kid?", k.statement AS "statement?"
+               FROM issuers i LEFT JOIN tenants t ON t.id = i.tenant_id
+                   LEFT JOIN signing_keys k ON k.issuer_id = i.id AND k.state <> 'destroyed'
+               ORDER BY i.url, k.created_at, k.kid"#
         )
         .fetch_all(&self.pool)
         .await?;
         let sealed = |bytes: Vec<u8>| {
             Sealed::from_bytes(&bytes).unwrap_or(Sealed { body: Vec::new(), mac: [0; 32] })
         };
-        Ok(rows.into_iter().map(|row| (row.kid, sealed(row.statement))).collect())
+        let mut issuers: Vec<IssuerRow> = Vec::new();
+        for row in rows {
+            if issuers.last().is_none_or(|last| last.url != row.url) {
+                let tenant = row.tenant_id.map(TenantId).zip(row.slug);
+                issuers.push(IssuerRow { url: row.url, tenant, statements: Vec::new() });
+            }
+            if let (Some(last), Some(kid), Some(statement)) =
+                (issuers.last_mut(), row.kid, row.statement)
+            {
+                last.statements.push((kid, sealed(statement)));
+            }
+        }
+        Ok(issuers)
     }
 }

@@ -1,16 +1,17 @@
 //! Rotating a refresh token: the read, the gate, and the theft.
 
+use oauth::claims::Holder;
 use oauth::client::Draft;
-use oauth::ids::{ClientId, ClientKey, GrantId, SessionId};
+use oauth::ids::{ClientId, ClientKey, GrantId};
 use oauth::refresh::StoredGrant;
 use oauth::secret::Refresh;
 use oauth::{Hashed, Timestamp};
 use sqlx::types::Json;
 use store::audit::Event;
 
-use super::clients::{Asker, ClientRow, secrets};
+use super::clients::{Asker, asker};
 use super::codes::Access;
-use super::{Store, StoreError, scopes};
+use super::{Store, StoreError, person, scopes};
 
 /// What the token endpoint reads before it decides.
 pub(crate) struct RefreshRead {
@@ -22,10 +23,7 @@ pub(crate) struct RefreshRead {
 pub(crate) struct RefreshGrant {
     pub(crate) stored: StoredGrant,
     pub(crate) id: GrantId,
-    pub(crate) sub: String,
-    pub(crate) auth_time: Timestamp,
-    pub(crate) amr: Vec<String>,
-    pub(crate) session: Option<SessionId>,
+    pub(crate) holder: Holder,
     pub(crate) ends_at: Timestamp,
     pub(crate) spent: bool,
 }
@@ -38,7 +36,7 @@ pub(crate) struct Rotate<'a> {
     /// Seconds in which a lost answer may be asked for again.
     pub(crate) retry_s: u32,
     pub(crate) client: &'a ClientId,
-    pub(crate) access: Access,
+    pub(crate) access: &'a Access,
     pub(crate) request_id: &'a str,
 }
 
@@ -54,39 +52,27 @@ impl Store {
     /// One round trip: client, secrets, clock, token, grant.
     pub(crate) async fn read_refresh(
         &self,
+        issuer: &str,
         client: &ClientId,
         token: Option<Hashed<Refresh>>,
     ) -> Result<Option<RefreshRead>, StoreError> {
         let row = sqlx::query!(
-            r#"SELECT c.id, c.tenant_id, c.client_id, c.metadata AS "metadata: Json<Draft>",
-                   ARRAY(SELECT s.secret_hash FROM client_secrets s WHERE s.client = c.id ORDER BY s.id)
-                       AS "hashes!",
-                   ARRAY(SELECT extract(epoch FROM s.expires_at)::bigint FROM client_secrets s
-                         WHERE s.client = c.id ORDER BY s.id) AS "ends!: Vec<Option<i64>>",
+            r#"SELECT c.id AS "id!", c.tenant_id, c.client_id AS "client_id!", c.metadata AS "metadata!: Json<Draft>",
+                   c.secret_hashes AS "hashes!", c.secret_ends AS "ends!: Vec<Option<i64>>", c.fetched_jwks,
                    extract(epoch FROM now())::bigint AS "now!", (r.rotated_at IS NOT NULL) AS "spent?",
                    g.id AS "grant_id?", g.client AS "grant_client?", g.sub AS "sub?", g.scopes AS "scopes?",
-                   g.audiences AS "audiences?", extract(epoch FROM g.auth_time)::bigint AS auth_time, g.amr AS "amr?",
+                   g.audiences AS "audiences?", g.authorization_details, extract(epoch FROM g.auth_time)::bigint AS auth_time, g.amr AS "amr?",
                    g.session_id AS "session_id?", extract(epoch FROM g.expires_at)::bigint AS ends_at
-               FROM clients c LEFT JOIN tenants t ON t.id = c.tenant_id
-                   LEFT JOIN refresh_tokens r ON r.token_hash = $2 LEFT JOIN grants g ON g.id = r.grant_id
-               WHERE c.client_id = $1 AND c.status = 'active' AND (c.tenant_id IS NULL OR t.status = 'active')"#,
+               FROM live_clients c LEFT JOIN refresh_tokens r ON r.token_hash = $2 LEFT JOIN grants g ON g.id = r.grant_id
+               WHERE c.client_id = $1 AND c.issuer = $3"#,
             client.as_str(),
             token.as_ref().map(|hash| hash.as_bytes().as_slice()),
+            issuer,
         )
         .fetch_optional(&self.pool)
         .await?;
         let Some(row) = row else { return Ok(None) };
-        let client = ClientRow {
-            id: row.id,
-            tenant_id: row.tenant_id,
-            client_id: row.client_id,
-            metadata: row.metadata,
-        };
-        let asker = Asker {
-            client: client.try_into()?,
-            secrets: secrets(row.hashes, row.ends)?,
-            now: Timestamp(row.now),
-        };
+        let asker = asker!(row)?;
         let (Some(id), Some(owner)) = (row.grant_id, row.grant_client) else {
             return Ok(Some(RefreshRead { asker, grant: None }));
         };
@@ -95,12 +81,10 @@ impl Store {
                 client: ClientKey(owner),
                 scopes: scopes(&row.scopes.unwrap_or_default(), "grants.scopes")?,
                 audiences: row.audiences.unwrap_or_default(),
+                details: row.authorization_details,
             },
             id: GrantId(id),
-            sub: row.sub.unwrap_or_default(),
-            auth_time: Timestamp(row.auth_time.unwrap_or(0)),
-            amr: row.amr.unwrap_or_default(),
-            session: row.session_id.map(SessionId),
+            holder: person(row.sub, row.auth_time, row.amr, row.session_id),
             ends_at: Timestamp(row.ends_at.unwrap_or(0)),
             spent: row.spent.unwrap_or(true),
         };
@@ -183,8 +167,9 @@ async fn rotate_in(
            ), refresh AS (
                INSERT INTO refresh_tokens (token_hash, grant_id) SELECT $2, grant_id FROM granted
            ), access AS (
-               INSERT INTO access_tokens (jti, token_hash, grant_id, refresh_hash, scopes, audiences, expires_at)
-               SELECT $4, $5, grant_id, $2, $6, $7, now() + make_interval(secs => $8) FROM granted
+               INSERT INTO access_tokens (jti, token_hash, grant_id, refresh_hash, scopes, audiences, expires_at,
+                                          authorization_details)
+               SELECT $4, $5, grant_id, $2, $6, $7, now() + make_interval(secs => $8), $13 FROM granted
            ), reused AS (
                UPDATE grants SET revoked_at = now(), revoke_reason = 'refresh_reuse'
                WHERE id IN (SELECT id FROM live) AND revoked_at IS NULL AND NOT EXISTS (SELECT FROM granted)
@@ -210,6 +195,7 @@ async fn rotate_in(
         rotate.request_id,
         Event::TokensRefreshed.as_str(),
         Event::RefreshReused.as_str(),
+        rotate.access.details,
     )
     .fetch_one(executor)
     .await?;

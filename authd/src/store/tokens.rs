@@ -2,7 +2,8 @@
 //! exact text presented, so nothing that we did not issue, to the byte, is ever found (W27).
 
 use oauth::Hashed;
-use oauth::ids::{ClientId, ClientKey, SessionId, TenantId, TokenId};
+use oauth::claims::Holder;
+use oauth::ids::{ClientId, ClientKey, TenantId, TokenId};
 use oauth::introspection::Live;
 use oauth::secret::Access;
 use oauth::userinfo::Profile;
@@ -31,7 +32,8 @@ impl Store {
                    coalesce(a.scopes, g.scopes) AS "scopes!", coalesce(a.audiences, g.audiences) AS "audiences!",
                    extract(epoch FROM coalesce(a.issued_at, r.created_at))::bigint AS "issued_at!",
                    extract(epoch FROM coalesce(a.expires_at, g.expires_at))::bigint AS "expires_at!",
-                   extract(epoch FROM g.auth_time)::bigint AS "auth_time!", a.jti AS "jti?"
+                   extract(epoch FROM g.auth_time)::bigint AS auth_time, g.amr AS "amr!", g.act, a.jti AS "jti?",
+                   CASE WHEN a.jti IS NULL THEN g.authorization_details ELSE a.authorization_details END AS details
                FROM (SELECT $1::bytea AS hash) asked
                    LEFT JOIN access_tokens a ON a.token_hash = asked.hash AND a.revoked_at IS NULL AND a.expires_at > now()
                    LEFT JOIN refresh_tokens r ON r.token_hash = asked.hash AND r.rotated_at IS NULL
@@ -48,35 +50,42 @@ impl Store {
             client: ClientKey(row.client),
             client_id,
             tenant: row.tenant_id.map(TenantId),
-            sub: row.sub,
             scopes: scopes(&row.scopes, "access_tokens.scopes")?,
             audiences: row.audiences,
             issued_at: Timestamp(row.issued_at),
             expires_at: Timestamp(row.expires_at),
-            auth_time: Timestamp(row.auth_time),
-            session: row.session_id.map(SessionId),
+            holder: Holder {
+                act: row.act,
+                ..super::person(Some(row.sub), row.auth_time, Some(row.amr), row.session_id)
+            },
+            details: row.details,
             token: row.jti.map(TokenId),
         }))
     }
 
-    /// The person behind a live access token, with what it may release.
+    /// The person behind a live access token of this issuer, with what it may release. A machine's token has
+    /// nobody behind it, and no `openid` either.
     pub(crate) async fn profile(
         &self,
+        issuer: &str,
         hash: Hashed<Access>,
     ) -> Result<Option<(String, ScopeSet, Profile)>, StoreError> {
         let row = sqlx::query!(
-            r#"SELECT g.sub AS "sub!", a.scopes, u.email, u.email_verified, u.name, u.given_name, u.family_name,
-                   u.picture, u.locale
-               FROM access_tokens a JOIN live_grants g ON g.id = a.grant_id JOIN users u ON u.id = g.user_id
+            r#"SELECT g.sub AS "sub!", a.scopes, u.email AS "email?", u.email_verified AS "email_verified?", u.name,
+                   u.given_name, u.family_name, u.picture, u.locale
+               FROM access_tokens a JOIN live_grants g ON g.id = a.grant_id
+                   JOIN live_clients c ON c.id = g.client AND c.issuer = $2
+                   LEFT JOIN users u ON u.id = g.user_id
                WHERE a.token_hash = $1 AND a.revoked_at IS NULL AND a.expires_at > now()"#,
-            hash.as_bytes()
+            hash.as_bytes(),
+            issuer,
         )
         .fetch_optional(&self.pool)
         .await?;
         let Some(row) = row else { return Ok(None) };
         let profile = Profile {
-            email: row.email,
-            email_verified: row.email_verified,
+            email: row.email.unwrap_or_default(),
+            email_verified: row.email_verified.unwrap_or(false),
             name: row.name,
             given_name: row.given_name,
             family_name: row.family_name,

@@ -4,6 +4,7 @@
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use serde::Serialize;
+use serde_json::{Map, Value};
 use sha2::{Digest as _, Sha256};
 
 use crate::ids::{ClientId, SessionId, TokenId};
@@ -20,19 +21,38 @@ pub struct Authentication {
     pub session: Option<SessionId>,
 }
 
+/// Whom a token is about.
+#[derive(Debug, Clone)]
+pub struct Holder {
+    /// `sub`: a person's name at this client's tenant, or a client's own id.
+    pub sub: String,
+    /// `None`: no person is behind it (RFC 6749 §4.4).
+    pub authentication: Option<Authentication>,
+    /// Who acts for the subject, and for whom they act in turn (RFC 8693 §4.1).
+    pub act: Option<Value>,
+}
+
 /// What both tokens of one answer have in common.
 #[derive(Debug, Clone)]
 pub struct Issued<'a> {
     /// `iss`.
     pub issuer: &'a str,
-    /// `sub`.
-    pub sub: &'a str,
+    /// `sub`, `auth_time`, `acr`, `amr`, `sid`, `act`.
+    pub holder: &'a Holder,
     /// `client_id`, and the ID token's `aud`.
     pub client: &'a ClientId,
     /// `iat`.
     pub now: Timestamp,
-    /// `auth_time`, `amr`, `sid`.
-    pub authentication: &'a Authentication,
+}
+
+/// `acr` of a sign-in with a password alone.
+pub const ACR_PASSWORD: &str = "urn:opentrusty:acr:password";
+
+impl Authentication {
+    /// The authentication context class that these methods amount to (OIDC Core §2 `acr`).
+    pub fn acr(&self) -> &'static str {
+        ACR_PASSWORD
+    }
 }
 
 /// An access token in the JWT profile (RFC 9068 §2.2).
@@ -44,6 +64,8 @@ pub struct AccessToken<'a> {
     pub audiences: &'a [String],
     /// `scope`.
     pub scopes: &'a ScopeSet,
+    /// `authorization_details` (RFC 9396 §9.1).
+    pub details: Option<&'a Value>,
     /// Seconds from `iat` to `exp`.
     pub lifetime_s: u32,
 }
@@ -58,10 +80,34 @@ struct AccessClaims<'a> {
     jti: TokenId,
     client_id: &'a ClientId,
     scope: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    authorization_details: Option<&'a Value>,
+    #[serde(flatten)]
+    person: Option<Person<'a>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    act: Option<&'a Value>,
+}
+
+/// The claims of a sign-in.
+#[derive(Serialize)]
+struct Person<'a> {
     auth_time: Timestamp,
+    acr: &'static str,
     amr: &'a [String],
     #[serde(skip_serializing_if = "Option::is_none")]
     sid: Option<SessionId>,
+}
+
+impl<'a> Person<'a> {
+    fn of(holder: &'a Holder) -> Option<Self> {
+        let authentication = holder.authentication.as_ref()?;
+        Some(Self {
+            auth_time: authentication.auth_time,
+            acr: authentication.acr(),
+            amr: &authentication.amr,
+            sid: authentication.session,
+        })
+    }
 }
 
 #[derive(Serialize)]
@@ -79,16 +125,16 @@ pub fn access_token(issued: &Issued<'_>, token: &AccessToken<'_>) -> Vec<u8> {
     };
     json(&AccessClaims {
         iss: issued.issuer,
-        sub: issued.sub,
+        sub: &issued.holder.sub,
         aud,
         exp: issued.now.plus(token.lifetime_s),
         iat: issued.now,
         jti: token.id,
         client_id: issued.client,
         scope: token.scopes.to_string(),
-        auth_time: issued.authentication.auth_time,
-        amr: &issued.authentication.amr,
-        sid: issued.authentication.session,
+        authorization_details: token.details,
+        person: Person::of(issued.holder),
+        act: issued.holder.act.as_ref(),
     })
 }
 
@@ -99,33 +145,43 @@ struct IdClaims<'a> {
     aud: &'a ClientId,
     exp: Timestamp,
     iat: Timestamp,
-    auth_time: Timestamp,
-    amr: &'a [String],
+    #[serde(flatten)]
+    person: Option<Person<'a>>,
     #[serde(skip_serializing_if = "Option::is_none")]
     nonce: Option<&'a str>,
-    at_hash: String,
     #[serde(skip_serializing_if = "Option::is_none")]
-    sid: Option<SessionId>,
+    at_hash: Option<String>,
+    /// What the request asked for in here (OIDC Core §5.5), and its scopes release.
+    #[serde(flatten)]
+    released: Option<&'a Map<String, Value>>,
 }
 
-/// The ID token's claims as JSON (OIDC Core §2, §3.1.3.6). `access_token` is what it is issued beside.
-pub fn id_token(
-    issued: &Issued<'_>,
-    nonce: Option<&str>,
-    access_token: &str,
-    lifetime_s: u32,
-) -> Vec<u8> {
+/// What an ID token carries beside the sign-in.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct IdToken<'a> {
+    /// `nonce`, when the request had one.
+    pub nonce: Option<&'a str>,
+    /// The access token that it is issued beside.
+    pub access_token: Option<&'a str>,
+    /// Claims about the person that the request wants in the ID token and its scopes release. None of them
+    /// may be called like a claim of ours: [`crate::userinfo`] is the only maker.
+    pub released: Option<&'a Map<String, Value>>,
+    /// Seconds from `iat` to `exp`.
+    pub lifetime_s: u32,
+}
+
+/// The ID token's claims as JSON (OIDC Core §2, §3.1.3.6).
+pub fn id_token(issued: &Issued<'_>, token: &IdToken<'_>) -> Vec<u8> {
     json(&IdClaims {
         iss: issued.issuer,
-        sub: issued.sub,
+        sub: &issued.holder.sub,
         aud: issued.client,
-        exp: issued.now.plus(lifetime_s),
+        exp: issued.now.plus(token.lifetime_s),
         iat: issued.now,
-        auth_time: issued.authentication.auth_time,
-        amr: &issued.authentication.amr,
-        nonce,
-        at_hash: at_hash(access_token),
-        sid: issued.authentication.session,
+        person: Person::of(issued.holder),
+        nonce: token.nonce,
+        at_hash: token.access_token.map(at_hash),
+        released: token.released,
     })
 }
 
@@ -156,26 +212,40 @@ mod tests {
     fn w91_tokens_carry_exactly_these_members() {
         let authentication =
             Authentication { auth_time: Timestamp(90), amr: vec!["pwd".into()], session: None };
+        let holder = Holder { sub: "s".into(), authentication: Some(authentication), act: None };
         let client = "app".parse().unwrap();
         let issued = Issued {
             issuer: "https://as.example",
-            sub: "s",
+            holder: &holder,
             client: &client,
             now: Timestamp(100),
-            authentication: &authentication,
         };
         let id = TokenId(uuid::Uuid::nil());
         let scopes = "openid read".parse().unwrap();
-        let token =
-            AccessToken { id, audiences: &["a".to_owned()], scopes: &scopes, lifetime_s: 60 };
+        let token = AccessToken {
+            id,
+            audiences: &["a".to_owned()],
+            scopes: &scopes,
+            details: None,
+            lifetime_s: 60,
+        };
         assert_eq!(
             String::from_utf8(access_token(&issued, &token)).unwrap(),
-            r#"{"iss":"https://as.example","sub":"s","aud":"a","exp":160,"iat":100,"jti":"00000000-0000-0000-0000-000000000000","client_id":"app","scope":"openid read","auth_time":90,"amr":["pwd"]}"#
+            r#"{"iss":"https://as.example","sub":"s","aud":"a","exp":160,"iat":100,"jti":"00000000-0000-0000-0000-000000000000","client_id":"app","scope":"openid read","auth_time":90,"acr":"urn:opentrusty:acr:password","amr":["pwd"]}"#
         );
         // at_hash of the example in OIDC Core §A.3's style: the left half of SHA-256.
         assert_eq!(
-            String::from_utf8(id_token(&issued, Some("n"), "abc", 300)).unwrap(),
-            r#"{"iss":"https://as.example","sub":"s","aud":"app","exp":400,"iat":100,"auth_time":90,"amr":["pwd"],"nonce":"n","at_hash":"ungWv48Bz-pBQUDeXa4iIw"}"#
+            String::from_utf8(id_token(
+                &issued,
+                &IdToken {
+                    nonce: Some("n"),
+                    access_token: Some("abc"),
+                    released: None,
+                    lifetime_s: 300
+                }
+            ))
+            .unwrap(),
+            r#"{"iss":"https://as.example","sub":"s","aud":"app","exp":400,"iat":100,"auth_time":90,"acr":"urn:opentrusty:acr:password","amr":["pwd"],"nonce":"n","at_hash":"ungWv48Bz-pBQUDeXa4iIw"}"#
         );
     }
 

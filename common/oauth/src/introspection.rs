@@ -1,7 +1,9 @@
 //! Token introspection (RFC 7662): who may see what.
 
 use serde::Serialize;
+use serde_json::Value;
 
+use crate::claims::{Authentication, Holder};
 use crate::client::Authenticated;
 use crate::ids::{ClientId, ClientKey, SessionId, TenantId, TokenId};
 use crate::{ScopeSet, Timestamp};
@@ -15,8 +17,8 @@ pub struct Live {
     pub client_id: ClientId,
     /// Whose client that is; `None`: the platform's.
     pub tenant: Option<TenantId>,
-    /// `sub`.
-    pub sub: String,
+    /// `sub`, `auth_time`, `acr`, `amr`, `sid`, `act`.
+    pub holder: Holder,
     /// `scope`.
     pub scopes: ScopeSet,
     /// `aud`.
@@ -25,10 +27,8 @@ pub struct Live {
     pub issued_at: Timestamp,
     /// `exp`.
     pub expires_at: Timestamp,
-    /// `auth_time`.
-    pub auth_time: Timestamp,
-    /// `sid`.
-    pub session: Option<SessionId>,
+    /// RFC 9396 `authorization_details`.
+    pub details: Option<Value>,
     /// `jti`; `None`: it is a refresh token.
     pub token: Option<TokenId>,
 }
@@ -51,7 +51,16 @@ struct Details {
     aud: Option<Vec<String>>,
     iat: Timestamp,
     exp: Timestamp,
-    auth_time: Timestamp,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    auth_time: Option<Timestamp>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    acr: Option<&'static str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    amr: Option<Vec<String>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    act: Option<Value>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    authorization_details: Option<Value>,
     #[serde(skip_serializing_if = "Option::is_none")]
     jti: Option<TokenId>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -77,17 +86,22 @@ impl Introspection {
         if asker.metadata.is_public() || !(own || named) {
             return Self::inactive();
         }
+        let person = token.holder.authentication.as_ref();
         let details = Details {
             iss: issuer.to_owned(),
-            sub: token.sub.clone(),
+            sub: token.holder.sub.clone(),
             client_id: token.client_id.clone(),
             scope: token.scopes.to_string(),
             aud: token.token.map(|_| token.audiences.clone()),
             iat: token.issued_at,
             exp: token.expires_at,
-            auth_time: token.auth_time,
+            auth_time: person.map(|person| person.auth_time),
+            acr: person.map(Authentication::acr),
+            amr: person.map(|person| person.amr.clone()),
+            act: token.holder.act.clone(),
+            authorization_details: token.details.clone(),
             jti: token.token,
-            sid: token.session,
+            sid: person.and_then(|person| person.session),
             token_type: token.token.map(|_| "Bearer"),
         };
         Self { active: true, details: Some(details) }

@@ -23,6 +23,7 @@ pub mod ids;
 pub mod introspection;
 pub mod jwt;
 pub mod logout;
+pub mod machine;
 pub mod password;
 pub mod pkce;
 pub mod refresh;

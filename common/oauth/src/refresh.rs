@@ -1,5 +1,7 @@
 //! Refreshing (RFC 6749 §6), with rotation and reuse detection (RFC 9700 §4.14.2).
 
+use serde_json::Value;
+
 use crate::client::Authenticated;
 use crate::error::{Error, ErrorCode};
 use crate::ids::ClientKey;
@@ -25,6 +27,8 @@ pub struct StoredGrant {
     pub scopes: ScopeSet,
     /// For whom.
     pub audiences: Vec<String>,
+    /// RFC 9396 `authorization_details`.
+    pub details: Option<Value>,
 }
 
 /// What the new access token will carry; the grant itself stays as wide as it was.

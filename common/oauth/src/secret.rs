@@ -43,6 +43,8 @@ kinds! {
     Interaction = "oti_"
     /// A one-time enrolment link.
     Enrolment = "ote_"
+    /// An access token of a client that wants no JWT.
+    OpaqueAccess = "ota_"
     /// A client secret that we made (registered ones may look otherwise).
     Client = "otk_"
 }

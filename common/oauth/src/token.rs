@@ -1,11 +1,14 @@
 //! The token endpoint's request and reply (RFC 6749 §3.2, §5.1).
 
 use serde::Serialize;
+use serde_json::Value;
 
+use crate::ScopeSet;
 use crate::client::{Client, GrantType};
 use crate::code::CodeRequest;
 use crate::error::{Error, ErrorCode};
 use crate::form::Form;
+use crate::machine::ClientCredentialsRequest;
 use crate::refresh::RefreshRequest;
 use crate::secret::Plain;
 
@@ -15,6 +18,8 @@ pub enum TokenRequest {
     Code(CodeRequest),
     /// RFC 6749 §6.
     Refresh(RefreshRequest),
+    /// RFC 6749 §4.4.
+    ClientCredentials(ClientCredentialsRequest),
 }
 
 impl TokenRequest {
@@ -40,21 +45,14 @@ impl TokenRequest {
             Some(GrantType::RefreshToken) => {
                 let token =
                     one("refresh_token").ok_or(Error::request("refresh_token is missing"))?;
-                let scopes = one("scope")
-                    .map(|text| {
-                        text.parse()
-                            .map_err(|_| Error::new(ErrorCode::InvalidScope, "malformed scope"))
-                    })
-                    .transpose()?;
+                let scopes = scopes(one("scope"))?;
                 Ok(Self::Refresh(RefreshRequest { token: Plain::parse(token), scopes, audiences }))
             }
-            Some(
-                GrantType::ClientCredentials
-                | GrantType::DeviceCode
-                | GrantType::TokenExchange
-                | GrantType::Ciba,
-            )
-            | None => {
+            Some(GrantType::ClientCredentials) => {
+                let scopes = scopes(one("scope"))?;
+                Ok(Self::ClientCredentials(ClientCredentialsRequest { scopes, audiences }))
+            }
+            Some(GrantType::DeviceCode | GrantType::TokenExchange | GrantType::Ciba) | None => {
                 Err(Error::new(ErrorCode::UnsupportedGrantType, "this grant type is not supported"))
             }
         }
@@ -65,6 +63,7 @@ impl TokenRequest {
         match self {
             Self::Code(_) => GrantType::AuthorizationCode,
             Self::Refresh(_) => GrantType::RefreshToken,
+            Self::ClientCredentials(_) => GrantType::ClientCredentials,
         }
     }
 
@@ -75,6 +74,11 @@ impl TokenRequest {
         }
         Err(Error::new(ErrorCode::UnauthorizedClient, "the client may not use this grant type"))
     }
+}
+
+fn scopes(text: Option<&str>) -> Result<Option<ScopeSet>, Error> {
+    let malformed = |_| Error::new(ErrorCode::InvalidScope, "malformed scope");
+    text.map(|text| text.parse().map_err(malformed)).transpose()
 }
 
 /// A successful answer (RFC 6749 §5.1). Made after the gate committed; released once.
@@ -94,4 +98,10 @@ pub struct TokenReply {
     pub id_token: Option<String>,
     /// What was granted.
     pub scope: String,
+    /// What was granted in detail, as JSON (RFC 9396 §7).
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub authorization_details: Option<Value>,
+    /// What kind of token a token exchange made (RFC 8693 §2.2.1).
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub issued_token_type: Option<&'static str>,
 }

@@ -43,6 +43,8 @@ events! {
     TokensIssued = "tokens.issued",
     /// Tokens were issued for a refresh token.
     TokensRefreshed = "tokens.refreshed",
+    /// A client got a token for itself.
+    MachineGranted = "tokens.granted",
     /// A grant was no longer alive when its artefact was presented.
     GrantDead = "grant.dead",
     /// A spent refresh token was presented; its family is dead.

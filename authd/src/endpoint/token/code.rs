@@ -1,0 +1,81 @@
+//! `grant_type=authorization_code` (RFC 6749 §4.1.3).
+
+use oauth::client::{Authenticated, GrantType, Presented};
+use oauth::code::CodeRequest;
+use oauth::secret::Refresh;
+use oauth::token::TokenReply;
+use oauth::{Error, Plain};
+use web::Request;
+
+use super::issue::{Draft, reply, sign};
+use super::{authenticate, check_grant};
+use crate::app::secret;
+use crate::failure::Failure;
+use crate::issuer::Site;
+use crate::store::{CodeGrant, Outcome, Redeem};
+
+pub(super) async fn redeem(
+    app: &Site<'_>,
+    request: &Request,
+    presented: &Presented,
+    wanted: CodeRequest,
+) -> Result<TokenReply, Failure> {
+    let hash = wanted.code.as_ref().map(Plain::hashed);
+    let read = app.store.read_code(app.issuer(), presented.client_id(), hash).await?;
+    let (asker, found) = read.map_or((None, None), |read| (Some(read.asker), read.code));
+    let (client, now) = authenticate(asker, presented)?;
+    check_grant(&client, GrantType::AuthorizationCode)?;
+    let (Some(hash), Some(found)) = (hash, found) else { return Err(Error::grant().into()) };
+    // A code seen spent needs no signature to be refused; the burn sees to what was issued from it.
+    let refused = match oauth::code::exchange(&found.stored, &wanted, &client) {
+        Err(oauth::code::Refused::Ignore) => return Err(Error::grant().into()),
+        Err(oauth::code::Refused::Burn) => Some(Error::grant()),
+        Ok(()) => found.spent.then_some(Error::grant()),
+    };
+    let audiences = refused.map_or_else(|| audiences(app, &found, &wanted, &client), Err);
+    let audiences = match audiences {
+        Ok(audiences) => audiences,
+        Err(error) => {
+            app.store.burn(hash, &client.id, request.id.as_str()).await?;
+            return Err(error.into());
+        }
+    };
+    let draft = Draft {
+        holder: &found.holder,
+        scopes: found.scopes,
+        audiences,
+        details: found.details,
+        nonce: found.nonce.as_deref(),
+        released: None,
+        ends_at: Some(found.ends_at),
+    };
+    let refresh = if client.metadata.grant_types.contains(&GrantType::RefreshToken) {
+        Some(secret::<Refresh>()?)
+    } else {
+        None
+    };
+    let signed = sign(app, &client, draft, now).await?;
+    let gate = Redeem {
+        code: hash,
+        client: &client.id,
+        access: &signed.record,
+        refresh: refresh.as_ref().map(Plain::hashed),
+        request_id: request.id.as_str(),
+    };
+    match app.store.redeem(&gate).await? {
+        Outcome::Fresh => Ok(reply(signed, refresh.as_ref())),
+        Outcome::Replayed | Outcome::Dead => Err(Error::grant().into()),
+    }
+}
+
+/// The audiences that the code's token will name, and whether what was granted is still the client's.
+fn audiences(
+    app: &Site<'_>,
+    found: &CodeGrant,
+    wanted: &CodeRequest,
+    client: &Authenticated,
+) -> Result<Vec<String>, Error> {
+    let audiences = oauth::refresh::narrow_audiences(&found.audiences, &wanted.audiences)?;
+    client.still_has(&found.scopes, &audiences, app.issuer())?;
+    Ok(audiences)
+}
