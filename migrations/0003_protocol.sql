@@ -295,6 +295,24 @@ END $$;
 REVOKE ALL ON FUNCTION join_invited(integer) FROM PUBLIC;
 GRANT EXECUTE ON FUNCTION join_invited(integer) TO opentrusty_admind;
 
+-- A live access token as token exchange sees it (RFC 8693): one JSON object, because it is asked for twice in
+-- one query; NULL when no live token has this hash. `roles` beyond membership make a person an administrator.
+CREATE FUNCTION exchange_party(hash bytea) RETURNS jsonb LANGUAGE sql STABLE
+    SET search_path = pg_catalog, public, pg_temp AS $$
+    SELECT jsonb_build_object(
+        'grant', g.id, 'ancestors', g.ancestors, 'client', c.id, 'tenant', c.tenant_id, 'user', g.user_id,
+        'administers', EXISTS (SELECT FROM role_assignments r
+            WHERE r.user_id = g.user_id AND r.role <> 'tenant_member'
+              AND (r.tenant_id IS NULL OR r.tenant_id = c.tenant_id)),
+        'sub', g.sub, 'auth_time', extract(epoch FROM g.auth_time)::bigint, 'amr', g.amr, 'session', g.session_id,
+        'act', g.act, 'scopes', a.scopes, 'audiences', a.audiences, 'details', a.authorization_details,
+        'expires_at', extract(epoch FROM a.expires_at)::bigint)
+    FROM access_tokens a JOIN live_grants g ON g.id = a.grant_id JOIN clients c ON c.id = g.client
+    WHERE a.token_hash = hash AND a.revoked_at IS NULL AND a.expires_at > now()
+$$;
+REVOKE ALL ON FUNCTION exchange_party(bytea) FROM PUBLIC;
+GRANT EXECUTE ON FUNCTION exchange_party(bytea) TO opentrusty_authd;
+
 -- ---------------------------------------------------------------------------------------------------
 -- Housekeeping of the new tables
 

@@ -8,7 +8,7 @@ use web::{Handler, Request, Response};
 
 use crate::app::App;
 use crate::endpoint::{
-    authorize, consent, enroll, introspect, login, logout, metadata, revoke, token, userinfo,
+    authorize, consent, enroll, introspect, login, logout, metadata, par, revoke, token, userinfo,
 };
 use crate::failure::{Failure, Reader, respond};
 use crate::issuer::Site;
@@ -56,7 +56,7 @@ impl<'a> Target<'a> {
     /// Pages are for people; everything else is for programs.
     fn reader(&self) -> Reader {
         match self.segments() {
-            ["oauth", "token" | "userinfo" | "introspect" | "revoke", ..]
+            ["oauth", "token" | "userinfo" | "introspect" | "revoke" | "par", ..]
             | [".well-known", ..]
             | ["healthz" | "readyz"] => Reader::Machine,
             _ => Reader::Person,
@@ -87,6 +87,7 @@ async fn route(app: &App, request: &Request, target: &Target<'_>) -> Result<Resp
         [".well-known", "jwks.json"] if read => metadata::jwks(site, request),
         ["oauth", "authorize"] if get || post => authorize::begin(site, request).await,
         ["oauth", "authorize", handle] if get => authorize::resume(site, request, handle).await,
+        ["oauth", "par"] if post => par::post(site, request).await,
         ["oauth", "token"] if post => token::post(site, request).await,
         ["oauth", "userinfo"] if get || post => userinfo::answer(site, request).await,
         ["oauth", "introspect"] if post => introspect::post(site, request).await,
@@ -119,7 +120,7 @@ fn allowed(segments: &[&str]) -> Option<&'static str> {
         ["oauth", "authorize" | "userinfo" | "logout"]
         | ["login" | "consent" | "logout" | "enroll"] => Some("GET, POST"),
         [] | ["oauth", "authorize", _] => Some("GET"),
-        ["oauth", "token" | "introspect" | "revoke"] => Some("POST"),
+        ["oauth", "token" | "introspect" | "revoke" | "par"] => Some("POST"),
         _ => None,
     }
 }

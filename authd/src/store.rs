@@ -6,9 +6,11 @@
 mod clients;
 mod codes;
 mod enrolments;
+mod exchange;
 mod interactions;
 mod keys;
 mod machine;
+mod pushed;
 mod refresh;
 mod sessions;
 mod tokens;
@@ -18,6 +20,7 @@ use sqlx::PgPool;
 
 pub(crate) use clients::Asker;
 pub(crate) use codes::{Access, CodeGrant, Outcome, Redeem};
+pub(crate) use exchange::Exchange;
 pub(crate) use interactions::{IssueCode, Visit};
 pub(crate) use machine::MachineGrant;
 pub(crate) use refresh::{Rotate, Rotated};

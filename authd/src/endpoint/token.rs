@@ -2,6 +2,7 @@
 //! keyd or PostgreSQL spends nothing. One module per grant; what they share is in [`issue`].
 
 mod code;
+mod exchange;
 mod issue;
 mod machine;
 mod refresh;
@@ -30,6 +31,9 @@ pub(crate) async fn post(app: &Site<'_>, request: &Request) -> Result<Response, 
         }
         Ok(TokenRequest::ClientCredentials(wanted)) => {
             machine::grant(app, request, &presented, &wanted).await?
+        }
+        Ok(TokenRequest::Exchange(wanted)) => {
+            exchange::exchange(app, request, &presented, &wanted).await?
         }
         Err(error) => {
             let asker = app.store.asker(app.issuer(), presented.client_id()).await?;

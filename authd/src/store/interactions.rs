@@ -242,9 +242,9 @@ impl Store {
                    RETURNING 1
                ), granted AS (
                    INSERT INTO grants (id, client, user_id, sub, session_id, scopes, audiences, offline, nonce,
-                                       auth_time, amr, expires_at)
+                                       auth_time, amr, expires_at, id_token_claims, authorization_details)
                    SELECT $7, $8, $4, n.sub, $3, $9, $10, $11, $12, s.auth_time, s.amr,
-                          now() + make_interval(secs => $13)
+                          now() + make_interval(secs => $13), $21, $22
                    FROM completed, sessions s, subjects n
                    WHERE s.id = $3 AND n.sub = $5 AND n.user_id = $4 AND n.tenant_id IS NOT DISTINCT FROM $6
                    RETURNING id
@@ -279,6 +279,8 @@ impl Store {
             Event::CodeIssued.as_str(),
             issue.request_id,
             issue.client.id.as_str(),
+            &issue.request.id_token_claims,
+            issue.request.details,
         )
         .fetch_one(&self.pool)
         .await?;

@@ -17,6 +17,36 @@ pub(super) struct Declared {
     pub(super) scopes: Vec<Scope>,
     pub(super) audiences: Vec<Audience>,
     pub(super) clients: Vec<Client>,
+    pub(super) issuers: Vec<TenantIssuer>,
+    pub(super) authorization_detail_types: Vec<DetailType>,
+    pub(super) exchange_policies: Vec<ExchangePolicy>,
+}
+
+/// A tenant that gets an issuer of its own.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct TenantIssuer {
+    pub(super) tenant: String,
+}
+
+/// RFC 9396.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct DetailType {
+    pub(super) tenant: String,
+    pub(super) r#type: String,
+    pub(super) schema: Value,
+    pub(super) summary: String,
+}
+
+/// RFC 8693.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct ExchangePolicy {
+    pub(super) client_id: String,
+    pub(super) subject_audience: String,
+    pub(super) target_audience: String,
+    pub(super) mode: String,
 }
 
 #[derive(Deserialize)]

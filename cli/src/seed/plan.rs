@@ -10,6 +10,7 @@ use oauth::{Hashed, Scope as ScopeName, scope};
 use secrecy::{ExposeSecret as _, SecretString};
 
 use super::file;
+use super::protocol::{self, DetailType, ExchangePolicy};
 use crate::failure::Failure;
 
 /// A value and where in the file it stands.
@@ -27,6 +28,9 @@ pub(super) struct Plan {
     pub(super) scopes: Vec<Scope>,
     pub(super) audiences: Vec<Audience>,
     pub(super) clients: Vec<Client>,
+    pub(super) issuers: Vec<Slug>,
+    pub(super) detail_types: Vec<DetailType>,
+    pub(super) policies: Vec<ExchangePolicy>,
 }
 
 pub(super) struct Tenant {
@@ -86,7 +90,22 @@ impl Plan {
                 audience(path, given, api)
             })?,
             clients: each("clients", declared.clients, |path, given| client(path, given, api))?,
+            issuers: each("issuers", declared.issuers, protocol::issuer)?,
+            detail_types: each(
+                "authorization_detail_types",
+                declared.authorization_detail_types,
+                protocol::detail_type,
+            )?,
+            policies: each("exchange_policies", declared.exchange_policies, |path, given| {
+                protocol::policy(path, given, api)
+            })?,
         };
+        once("issuers", "tenant", plan.issuers.iter().map(|one| &one.value))?;
+        once(
+            "authorization_detail_types",
+            "type",
+            plan.detail_types.iter().map(|one| (&one.tenant.value, &one.name)),
+        )?;
         once("tenants", "slug", plan.tenants.iter().map(|one| &one.slug))?;
         once("users", "email", plan.people.iter().map(|one| &one.email_key))?;
         once("scopes", "name", plan.scopes.iter().map(|one| (&one.tenant.value, &one.name)))?;
@@ -126,7 +145,7 @@ fn tenant(path: &str, given: file::Tenant) -> Result<Tenant, Failure> {
     })
 }
 
-fn slug(path: String, value: String) -> Result<Slug, Failure> {
+pub(super) fn slug(path: String, value: String) -> Result<Slug, Failure> {
     let legal = |b: u8| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-';
     let valid = (1..=63).contains(&value.len())
         && value.bytes().all(legal)
@@ -227,12 +246,17 @@ fn scope(path: &str, given: file::Scope) -> Result<Scope, Failure> {
     })
 }
 
+/// What can be the `aud` of a token.
+pub(super) fn audience_text(path: String, text: String) -> Result<String, Failure> {
+    if !(1..=255).contains(&text.len()) || !text.bytes().all(|b| b.is_ascii_graphic()) {
+        return Err(Failure::value(path, "1 to 255 printable ASCII characters"));
+    }
+    Ok(text)
+}
+
 fn audience(path: &str, given: file::Audience, api: &str) -> Result<Audience, Failure> {
     let at = |field: &str| format!("{path}.{field}");
-    let identifier = given.identifier;
-    if !(1..=255).contains(&identifier.len()) || !identifier.bytes().all(|b| b.is_ascii_graphic()) {
-        return Err(Failure::value(at("identifier"), "1 to 255 printable ASCII characters"));
-    }
+    let identifier = audience_text(at("identifier"), given.identifier)?;
     if identifier == api {
         return Err(Failure::value(at("identifier"), "the management API belongs to the platform"));
     }

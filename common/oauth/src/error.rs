@@ -47,6 +47,8 @@ pub enum ErrorCode {
     UnsupportedResponseType,
     /// This token type cannot be revoked here.
     UnsupportedTokenType,
+    /// No sign-in here amounts to what was demanded (OpenID Connect Core Unmet Authentication Requirements).
+    UnmetAuthenticationRequirements,
 }
 
 impl ErrorCode {
@@ -73,6 +75,7 @@ impl ErrorCode {
             Self::UnsupportedGrantType => "unsupported_grant_type",
             Self::UnsupportedResponseType => "unsupported_response_type",
             Self::UnsupportedTokenType => "unsupported_token_type",
+            Self::UnmetAuthenticationRequirements => "unmet_authentication_requirements",
         }
     }
 
@@ -97,7 +100,8 @@ impl ErrorCode {
             | Self::UnauthorizedClient
             | Self::UnsupportedGrantType
             | Self::UnsupportedResponseType
-            | Self::UnsupportedTokenType => 400,
+            | Self::UnsupportedTokenType
+            | Self::UnmetAuthenticationRequirements => 400,
         }
     }
 }

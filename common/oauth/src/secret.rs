@@ -45,6 +45,8 @@ kinds! {
     Enrolment = "ote_"
     /// An access token of a client that wants no JWT.
     OpaqueAccess = "ota_"
+    /// What a pushed authorization request is called, after the URN's own words.
+    Pushed = "otu_"
     /// A client secret that we made (registered ones may look otherwise).
     Client = "otk_"
 }

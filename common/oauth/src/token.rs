@@ -7,6 +7,7 @@ use crate::ScopeSet;
 use crate::client::{Client, GrantType};
 use crate::code::CodeRequest;
 use crate::error::{Error, ErrorCode};
+use crate::exchange::ExchangeRequest;
 use crate::form::Form;
 use crate::machine::ClientCredentialsRequest;
 use crate::refresh::RefreshRequest;
@@ -20,6 +21,8 @@ pub enum TokenRequest {
     Refresh(RefreshRequest),
     /// RFC 6749 §4.4.
     ClientCredentials(ClientCredentialsRequest),
+    /// RFC 8693.
+    Exchange(ExchangeRequest),
 }
 
 impl TokenRequest {
@@ -52,7 +55,11 @@ impl TokenRequest {
                 let scopes = scopes(one("scope"))?;
                 Ok(Self::ClientCredentials(ClientCredentialsRequest { scopes, audiences }))
             }
-            Some(GrantType::DeviceCode | GrantType::TokenExchange | GrantType::Ciba) | None => {
+            Some(GrantType::TokenExchange) => {
+                let scopes = scopes(one("scope"))?;
+                Ok(Self::Exchange(ExchangeRequest::parse(form, scopes, audiences)?))
+            }
+            Some(GrantType::DeviceCode | GrantType::Ciba) | None => {
                 Err(Error::new(ErrorCode::UnsupportedGrantType, "this grant type is not supported"))
             }
         }
@@ -64,6 +71,7 @@ impl TokenRequest {
             Self::Code(_) => GrantType::AuthorizationCode,
             Self::Refresh(_) => GrantType::RefreshToken,
             Self::ClientCredentials(_) => GrantType::ClientCredentials,
+            Self::Exchange(_) => GrantType::TokenExchange,
         }
     }
 

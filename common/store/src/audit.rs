@@ -45,6 +45,8 @@ events! {
     TokensRefreshed = "tokens.refreshed",
     /// A client got a token for itself.
     MachineGranted = "tokens.granted",
+    /// A client exchanged a token for another.
+    TokensExchanged = "tokens.exchanged",
     /// A grant was no longer alive when its artefact was presented.
     GrantDead = "grant.dead",
     /// A spent refresh token was presented; its family is dead.

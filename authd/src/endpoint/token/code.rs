@@ -40,13 +40,15 @@ pub(super) async fn redeem(
             return Err(error.into());
         }
     };
+    let released = (!found.id_token_claims.is_empty())
+        .then(|| oauth::userinfo::released(found.profile, &found.scopes, &found.id_token_claims));
     let draft = Draft {
         holder: &found.holder,
         scopes: found.scopes,
         audiences,
         details: found.details,
         nonce: found.nonce.as_deref(),
-        released: None,
+        released,
         ends_at: Some(found.ends_at),
     };
     let refresh = if client.metadata.grant_types.contains(&GrantType::RefreshToken) {
