@@ -98,6 +98,13 @@ impl<'a> Site<'a> {
         self.issuer.is_ready()
     }
 
+    /// What ID tokens can be signed with here and now, the default first.
+    pub(crate) fn id_token_algorithms(&self) -> impl Iterator<Item = Algorithm> {
+        [Algorithm::Rs256, Algorithm::Es256]
+            .into_iter()
+            .filter(|algorithm| self.issuer.keys.signing(Class::Token, *algorithm).is_some())
+    }
+
     /// The keys that sign here.
     pub(crate) fn key_set(&self) -> &KeySet {
         &self.issuer.keys
