@@ -31,6 +31,7 @@ pub mod pkce;
 pub mod refresh;
 pub mod scope;
 pub mod secret;
+pub mod throttle;
 pub mod time;
 pub mod token;
 pub mod uri;
