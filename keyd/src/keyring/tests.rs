@@ -157,11 +157,11 @@ fn the_largest_keyring_fits_into_one_reply() {
     let mut full = Keyring::new(policy());
     for n in 0..KEYS_MAX {
         let mut statement = staged(1, Class::Token, START);
-        statement.kid.0[0] = u8::try_from(n).unwrap();
+        statement.kid.0[..8].copy_from_slice(&n.to_le_bytes());
         assert_eq!(full.accept(statement), Ok(true));
     }
-    assert_eq!(full.accept(staged(255, Class::Token, START)), Err(Refused::Unsupported));
-    assert_eq!(full.has_room_for("https://auth.example.com"), Err(Refused::Unsupported));
+    assert_eq!(full.accept(staged(255, Class::Token, START)), Err(Refused::Full));
+    assert_eq!(full.has_room_for("https://auth.example.com"), Err(Refused::Full));
 }
 
 /// One step of an arbitrary history: time passes, then somebody does something to the n-th key.
