@@ -121,7 +121,15 @@ pub(crate) fn statements() -> Vec<Seed> {
     let mut rsa = statement(Class::Admin, Some(1), Some(2));
     rsa.algorithm = Algorithm::Rs256;
     rsa.public = Jwk::Rsa { n: vec![0xcd; 512], e: vec![1, 0, 1] };
+    let mut p384 = statement(Class::Token, Some(1), None);
+    p384.algorithm = Algorithm::Es384;
+    p384.public = Jwk::P384 { x: [0x33; 48], y: [0x34; 48] };
+    let mut edwards = statement(Class::Token, Some(1), None);
+    edwards.algorithm = Algorithm::EdDsa;
+    edwards.public = Jwk::Ed25519 { x: [0x44; 32] };
     let all = [
+        ("p384", row(&p384)),
+        ("edwards", row(&edwards)),
         ("staged", staged.clone()),
         ("active", row(&statement(Class::Token, Some(1_700_000_600), None))),
         ("retired", row(&statement(Class::Audit, Some(1_700_000_600), Some(1_700_001_000)))),
@@ -143,7 +151,14 @@ pub(crate) fn statements() -> Vec<Seed> {
 pub(crate) fn points_and_moduli() -> Vec<Seed> {
     let bare = [&[0x04][..], &[0x11; 64]].concat();
     let wrapped = [&[0x04, 0x41][..], &bare].concat();
+    let p384 = [&[0x04][..], &[0x33; 96]].concat();
     let all = [
+        ("point-384", p384.clone()),
+        ("point-384-wrapped", [&[0x04, 0x61][..], &p384].concat()),
+        ("point-384-compressed", [&[0x03][..], &[0x33; 96]].concat()),
+        ("edwards", vec![0x44; 32]),
+        ("edwards-wrapped", [&[0x04, 0x20][..], &[0x44; 32]].concat()),
+        ("edwards-wrong-length", [&[0x04, 0x21][..], &[0x44; 32]].concat()),
         ("point", bare.clone()),
         ("point-wrapped", wrapped.clone()),
         ("point-like-a-wrapping", [&[0x04, 0x41][..], &[0x22; 63]].concat()),
