@@ -9,6 +9,7 @@ use host::config::ConfigError;
 use host::exit::Fatal;
 use host::sandbox::{Entered, Policy};
 use oauth::secret::Kind;
+use oauth::throttle::{Door, Key};
 use oauth::{Plain, Timestamp};
 use signer::Signer;
 use sqlx::PgPool;
@@ -56,6 +57,23 @@ impl App {
             .get_or_try_init(|| self.signer.derive(DeriveLabel::Csrf))
             .await
             .map_err(Failure::from)
+    }
+
+    /// The counter of `subject` at `door`, the same on every node.
+    pub(crate) async fn throttle_key(&self, door: Door, subject: &str) -> Result<Key, Failure> {
+        let key = Key::of(door, &self.csrf_key().await?.0, subject);
+        let attempts = self.config.attempts;
+        Ok(match door {
+            Door::Password | Door::PasswordKnown => key.with_free(attempts.sign_in),
+            Door::Address => key.with_free(attempts.sign_in_network),
+            Door::Client => key.with_free(attempts.client),
+            Door::Account
+            | Door::UserCode
+            | Door::UserCodeNetwork
+            | Door::Reset
+            | Door::ResetNetwork
+            | Door::Completion => key,
+        })
     }
 
     /// Whether this node can do its main job: PostgreSQL answers and every default key signs.

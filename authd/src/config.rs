@@ -30,6 +30,9 @@ const KEYS: &[Key] = &[
     Key { name: "session_lifetime", aliases: &[] },
     Key { name: "session_idle", aliases: &[] },
     Key { name: "jwks_max_age_s", aliases: &[] },
+    Key { name: "sign_in_attempts", aliases: &[] },
+    Key { name: "sign_in_attempts_network", aliases: &[] },
+    Key { name: "client_attempts", aliases: &[] },
     Key { name: "password_memory_kib", aliases: &[] },
     Key { name: "password_passes", aliases: &[] },
     Key { name: "password_concurrency", aliases: &[] },
@@ -47,6 +50,17 @@ pub(crate) struct Lifetimes {
     pub(crate) session_s: u32,
     pub(crate) idle_s: u32,
     pub(crate) jwks_s: u32,
+}
+
+/// Attempts without delay, where an operator may set another number.
+#[derive(Clone, Copy)]
+pub(crate) struct Attempts {
+    /// Passwords, by account and network or known browser.
+    pub(crate) sign_in: u32,
+    /// Passwords of whatever account, by network.
+    pub(crate) sign_in_network: u32,
+    /// Failed authentications, by client and network.
+    pub(crate) client: u32,
 }
 
 /// argon2id.
@@ -72,6 +86,7 @@ pub(crate) struct Config {
     pub(crate) admin_audience: String,
     pub(crate) console_origin: Option<String>,
     pub(crate) lifetimes: Lifetimes,
+    pub(crate) attempts: Attempts,
     pub(crate) hashing: Hashing,
     pub(crate) sandbox: Sandbox,
     pub(crate) memory_lock: MemoryLock,
@@ -121,6 +136,11 @@ fn from(settings: &Settings) -> Result<Config, ConfigError> {
             session_s: settings.within("session_lifetime", 86_400, 60..=2_592_000)?,
             idle_s: settings.within("session_idle", 1800, 60..=2_592_000)?,
             jwks_s: settings.within("jwks_max_age_s", 3600, 1..=86_400)?,
+        },
+        attempts: Attempts {
+            sign_in: settings.within("sign_in_attempts", 5, 1..=100)?,
+            sign_in_network: settings.within("sign_in_attempts_network", 100, 1..=100_000)?,
+            client: settings.within("client_attempts", 20, 1..=100_000)?,
         },
         hashing: Hashing {
             memory_kib: settings.within("password_memory_kib", 19_456, 19_456..=1_048_576)?,

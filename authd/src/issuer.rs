@@ -99,10 +99,10 @@ impl<'a> Site<'a> {
     }
 
     /// What ID tokens can be signed with here and now, the default first.
-    pub(crate) fn id_token_algorithms(&self) -> impl Iterator<Item = Algorithm> {
-        [Algorithm::Rs256, Algorithm::Es256]
-            .into_iter()
-            .filter(|algorithm| self.issuer.keys.signing(Class::Token, *algorithm).is_some())
+    pub(crate) fn id_token_algorithms(&self) -> Vec<Algorithm> {
+        let mut all = self.issuer.keys.algorithms(Class::Token);
+        all.sort_by_key(|algorithm| *algorithm != Algorithm::Rs256);
+        all
     }
 
     /// The keys that sign here.

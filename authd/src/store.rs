@@ -3,6 +3,7 @@
 //!
 //! A module per artefact. Every look-up of something issued goes through the view `live_grants`.
 
+mod assertions;
 mod clients;
 mod codes;
 mod enrolments;
@@ -13,7 +14,6 @@ mod machine;
 mod pushed;
 mod refresh;
 mod sessions;
-#[cfg_attr(not(test), expect(dead_code, reason = "the endpoints take it up next"))]
 mod throttles;
 mod tokens;
 mod users;
@@ -27,6 +27,7 @@ pub(crate) use interactions::{IssueCode, Visit};
 pub(crate) use machine::MachineGrant;
 pub(crate) use refresh::{Rotate, Rotated};
 pub(crate) use sessions::{NewSession, SessionRow};
+pub(crate) use throttles::Admission;
 pub(crate) use tokens::Revoked;
 
 /// What went wrong below.

@@ -20,7 +20,7 @@ const FORM_POST: &str = include_str!("../../static/form-post.js");
 
 pub(crate) fn discovery(app: &Site<'_>) -> Response {
     let offered = Offered {
-        id_token_algorithms: app.id_token_algorithms().map(Algorithm::name).collect(),
+        id_token_algorithms: app.id_token_algorithms().into_iter().map(Algorithm::name).collect(),
         authorization_details_types: Vec::new(),
     };
     let body = oauth::discovery::document(app.issuer(), &offered).to_string();

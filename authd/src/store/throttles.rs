@@ -3,7 +3,7 @@
 //! The rule is `oauth::throttle`'s; here it is applied under a row lock, so that nodes share one budget. Whatever
 //! keeps the statement from running is an error: a door never opens because nobody could count.
 
-use oauth::throttle::{Door, GivenBack, Key};
+use oauth::throttle::{Budget, GivenBack, Key};
 use sqlx::PgExecutor;
 
 use super::{Store, StoreError};
@@ -36,20 +36,6 @@ impl Store {
         Ok(Admission::Wait(1))
     }
 
-    /// Whether an attempt could begin; takes none. For a door whose secret cannot be guessed, where attempts are
-    /// counted when they have failed: a write per success would cost more than it protects.
-    pub(crate) async fn admission(&self, keys: &[Key]) -> Result<Admission, StoreError> {
-        let hashes: Vec<&[u8]> = keys.iter().map(|key| key.as_bytes().as_slice()).collect();
-        let wait_s = sqlx::query_scalar!(
-            r#"SELECT max(ceil(extract(epoch FROM blocked_until - now())))::bigint
-               FROM throttles WHERE key = ANY ($1) AND blocked_until > now()"#,
-            hashes.as_slice() as &[&[u8]],
-        )
-        .fetch_one(&self.pool)
-        .await?;
-        Ok(wait_s.map_or(Admission::Admitted, wait))
-    }
-
     /// The attempt succeeded: every key gets back what its door says.
     pub(crate) async fn release(&self, keys: &[Key]) -> Result<(), StoreError> {
         release_in(&self.pool, keys).await
@@ -75,15 +61,15 @@ struct Columns<'a> {
 
 impl<'a> Columns<'a> {
     fn of(keys: &'a [Key]) -> Self {
-        let column = |of: fn(Door) -> u32| {
-            keys.iter().map(|key| i32::try_from(of(key.door())).unwrap_or(i32::MAX)).collect()
+        let column = |of: fn(Budget) -> u32| {
+            keys.iter().map(|key| i32::try_from(of(key.budget())).unwrap_or(i32::MAX)).collect()
         };
         Self {
             hashes: keys.iter().map(|key| key.as_bytes().as_slice()).collect(),
-            free: column(|door| door.budget().free),
-            first_s: column(|door| door.budget().first_delay_s),
-            longest_s: column(|door| door.budget().longest_delay_s),
-            forget_s: column(|door| door.budget().forget_s),
+            free: column(|budget| budget.free),
+            first_s: column(|budget| budget.first_delay_s),
+            longest_s: column(|budget| budget.longest_delay_s),
+            forget_s: column(|budget| budget.forget_s),
         }
     }
 }

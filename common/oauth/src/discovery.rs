@@ -4,7 +4,7 @@ use serde_json::{Value, json};
 
 use crate::claims::ACR_PASSWORD;
 use crate::client::GrantType;
-use crate::{claims_request, scope};
+use crate::{claims_request, jwk, scope};
 
 /// What differs from one issuer or moment to another.
 #[derive(Debug, Clone, Default)]
@@ -16,9 +16,9 @@ pub struct Offered {
 }
 
 /// Ways in which a client proves who it is.
-const METHODS: [&str; 3] = ["client_secret_basic", "client_secret_post", "none"];
+const METHODS: [&str; 4] = ["client_secret_basic", "client_secret_post", "private_key_jwt", "none"];
 /// Those that prove anything.
-const PROVING: [&str; 2] = ["client_secret_basic", "client_secret_post"];
+const PROVING: [&str; 3] = ["client_secret_basic", "client_secret_post", "private_key_jwt"];
 /// Every grant that the token endpoint serves.
 const GRANTS: [GrantType; 4] = [
     GrantType::AuthorizationCode,
@@ -30,6 +30,7 @@ const GRANTS: [GrantType; 4] = [
 /// The document of `issuer` (no trailing slash).
 pub fn document(issuer: &str, offered: &Offered) -> Value {
     let at = |path: &str| format!("{issuer}{path}");
+    let assertions: Vec<&str> = jwk::Algorithm::ALL.iter().map(|one| one.as_str()).collect();
     let claims: Vec<&str> =
         ["iss", "sub", "aud", "exp", "iat", "auth_time", "acr", "amr", "nonce", "at_hash", "sid"]
             .into_iter()
@@ -53,8 +54,11 @@ pub fn document(issuer: &str, offered: &Offered) -> Value {
         "acr_values_supported": [ACR_PASSWORD],
         "id_token_signing_alg_values_supported": offered.id_token_algorithms,
         "token_endpoint_auth_methods_supported": METHODS,
+        "token_endpoint_auth_signing_alg_values_supported": assertions,
         "introspection_endpoint_auth_methods_supported": PROVING,
+        "introspection_endpoint_auth_signing_alg_values_supported": assertions,
         "revocation_endpoint_auth_methods_supported": METHODS,
+        "revocation_endpoint_auth_signing_alg_values_supported": assertions,
         "code_challenge_methods_supported": ["S256"],
         "claims_supported": claims,
         "claims_parameter_supported": true,

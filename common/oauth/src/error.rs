@@ -67,8 +67,6 @@ pub enum ErrorCode {
     UnsupportedResponseType,
     /// This token type cannot be revoked here.
     UnsupportedTokenType,
-    /// No sign-in here amounts to what was demanded (OpenID Connect Core Unmet Authentication Requirements).
-    UnmetAuthenticationRequirements,
 }
 
 impl ErrorCode {
@@ -104,7 +102,6 @@ impl ErrorCode {
             Self::UnsupportedGrantType => "unsupported_grant_type",
             Self::UnsupportedResponseType => "unsupported_response_type",
             Self::UnsupportedTokenType => "unsupported_token_type",
-            Self::UnmetAuthenticationRequirements => "unmet_authentication_requirements",
         }
     }
 
@@ -138,8 +135,7 @@ impl ErrorCode {
             | Self::UnmetAuthenticationRequirements
             | Self::UnsupportedGrantType
             | Self::UnsupportedResponseType
-            | Self::UnsupportedTokenType
-            | Self::UnmetAuthenticationRequirements => 400,
+            | Self::UnsupportedTokenType => 400,
         }
     }
 }

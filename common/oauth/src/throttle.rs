@@ -149,6 +149,7 @@ impl Door {
 pub struct Key {
     door: Door,
     hash: [u8; 32],
+    free: u32,
 }
 
 impl Key {
@@ -163,7 +164,18 @@ impl Key {
             .chain_update(secret)
             .chain_update(subject)
             .finalize();
-        Self { door, hash: hash.into() }
+        Self { door, hash: hash.into(), free: door.budget().free }
+    }
+
+    /// The same counter with so many free attempts, at least one: what an operator has set instead.
+    #[must_use]
+    pub fn with_free(self, free: u32) -> Self {
+        Self { free: free.max(1), ..self }
+    }
+
+    /// How much its door gives.
+    pub const fn budget(&self) -> Budget {
+        Budget { free: self.free, ..self.door.budget() }
     }
 
     /// The door.

@@ -7,6 +7,9 @@ macro_rules! words {
         pub enum $name { $($(#[$vdoc])* $variant,)* }
 
         impl $name {
+            /// Every one of them.
+            pub const ALL: &'static [Self] = &[$(Self::$variant,)*];
+
             /// The registered word.
             pub const fn as_str(self) -> &'static str {
                 match self { $(Self::$variant => $word,)* }
