@@ -17,6 +17,8 @@ const KEYS: &[Key] = &[
     Key { name: "tls_certificate", aliases: &[] },
     Key { name: "tls_key", aliases: &[] },
     Key { name: "tls12", aliases: &[] },
+    Key { name: "trusted_proxies", aliases: &[] },
+    Key { name: "proxy_protocol", aliases: &[] },
     Key { name: "database_url", aliases: &["DATABASE_URL"] },
     Key { name: "database_connections", aliases: &[] },
     Key { name: "keyd_socket", aliases: &["OPENTRUSTY_KEYD_SIGN"] },
@@ -36,6 +38,8 @@ const KEYS: &[Key] = &[
     Key { name: "password_memory_kib", aliases: &[] },
     Key { name: "password_passes", aliases: &[] },
     Key { name: "password_concurrency", aliases: &[] },
+    Key { name: "anonymous_burst", aliases: &[] },
+    Key { name: "anonymous_per_s", aliases: &[] },
     Key { name: "sandbox", aliases: &[] },
     Key { name: "memory_lock", aliases: &[] },
 ];
@@ -71,6 +75,14 @@ pub(crate) struct Hashing {
     pub(crate) concurrency: u32,
 }
 
+/// Requests that leave a row behind, of one network that has proved nothing.
+#[derive(Clone, Copy)]
+#[expect(dead_code, reason = "the endpoints take it up next")]
+pub(crate) struct Anonymous {
+    pub(crate) burst: u32,
+    pub(crate) per_s: u32,
+}
+
 pub(crate) struct Config {
     pub(crate) listen: SocketAddr,
     pub(crate) issuer: String,
@@ -79,6 +91,7 @@ pub(crate) struct Config {
     pub(crate) tls_certificate: PathBuf,
     pub(crate) tls_key: PathBuf,
     pub(crate) tls12: bool,
+    pub(crate) proxies: web::Proxies,
     pub(crate) database_url: SecretString,
     pub(crate) database_connections: u32,
     pub(crate) keyd_socket: PathBuf,
@@ -88,6 +101,8 @@ pub(crate) struct Config {
     pub(crate) lifetimes: Lifetimes,
     pub(crate) attempts: Attempts,
     pub(crate) hashing: Hashing,
+    #[expect(dead_code, reason = "the endpoints take it up next")]
+    pub(crate) anonymous: Anonymous,
     pub(crate) sandbox: Sandbox,
     pub(crate) memory_lock: MemoryLock,
 }
@@ -122,6 +137,7 @@ fn from(settings: &Settings) -> Result<Config, ConfigError> {
         tls_certificate: settings.required("tls_certificate")?,
         tls_key: settings.required("tls_key")?,
         tls12: settings.or("tls12", false)?,
+        proxies: web::Proxies::from_settings(settings)?,
         database_url: database_url.into(),
         database_connections: settings.within("database_connections", 16, 1..=200)?,
         keyd_socket: settings.required("keyd_socket")?,
@@ -146,6 +162,10 @@ fn from(settings: &Settings) -> Result<Config, ConfigError> {
             memory_kib: settings.within("password_memory_kib", 19_456, 19_456..=1_048_576)?,
             passes: settings.within("password_passes", 2, 2..=10)?,
             concurrency: settings.within("password_concurrency", default_concurrency(), 1..=64)?,
+        },
+        anonymous: Anonymous {
+            burst: settings.within("anonymous_burst", 3000, 1..=1_000_000)?,
+            per_s: settings.within("anonymous_per_s", 50, 1..=100_000)?,
         },
         sandbox: settings.or("sandbox", Sandbox::Required)?,
         memory_lock: settings.or("memory_lock", MemoryLock::Try)?,

@@ -17,6 +17,7 @@ mod form;
 mod jwk;
 mod jwt;
 mod keyd_frame;
+mod proxy_header;
 mod redirect_uri;
 mod scope;
 mod statement;
@@ -32,6 +33,7 @@ pub use form::form;
 pub use jwk::jwk;
 pub use jwt::jwt;
 pub use keyd_frame::keyd_frame;
+pub use proxy_header::proxy_header;
 pub use redirect_uri::redirect_uri;
 pub use scope::scope;
 pub use statement::statement;
@@ -41,7 +43,7 @@ pub use token_request::token_request;
 pub type Target = fn(&[u8]) -> bool;
 
 /// Every target under the name of its file and its corpus.
-pub const TARGETS: [(&str, Target); 13] = [
+pub const TARGETS: [(&str, Target); 14] = [
     ("authorize_request", authorize_request),
     ("basic", basic),
     ("claims", claims),
@@ -51,6 +53,7 @@ pub const TARGETS: [(&str, Target); 13] = [
     ("jwk", jwk),
     ("jwt", jwt),
     ("keyd_frame", keyd_frame),
+    ("proxy_header", proxy_header),
     ("redirect_uri", redirect_uri),
     ("scope", scope),
     ("statement", statement),

@@ -23,6 +23,7 @@ fn main() -> io::Result<()> {
         ("jwk", binary::points_and_moduli()),
         ("jwt", json::tokens()),
         ("keyd_frame", binary::frames()),
+        ("proxy_header", binary::proxy_headers()),
         ("redirect_uri", lines::redirect_uris()),
         ("scope", lines::scopes()),
         ("statement", binary::statements()),
