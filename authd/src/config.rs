@@ -77,7 +77,6 @@ pub(crate) struct Hashing {
 
 /// Requests that leave a row behind, of one network that has proved nothing.
 #[derive(Clone, Copy)]
-#[expect(dead_code, reason = "the endpoints take it up next")]
 pub(crate) struct Anonymous {
     pub(crate) burst: u32,
     pub(crate) per_s: u32,
@@ -101,7 +100,6 @@ pub(crate) struct Config {
     pub(crate) lifetimes: Lifetimes,
     pub(crate) attempts: Attempts,
     pub(crate) hashing: Hashing,
-    #[expect(dead_code, reason = "the endpoints take it up next")]
     pub(crate) anonymous: Anonymous,
     pub(crate) sandbox: Sandbox,
     pub(crate) memory_lock: MemoryLock,

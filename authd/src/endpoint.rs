@@ -82,7 +82,7 @@ pub(crate) async fn authenticate(
 /// A failed authentication counts, by client and network. Whoever has failed too often is told to wait; a right
 /// credential never is: it has 256 bits, and others behind the same address may be the ones who guess.
 async fn refuse(app: &Site<'_>, request: &Request, presented: &Presented) -> Failure {
-    let network = request.peer.ip();
+    let network = web::network(request.client);
     let counted =
         match app.throttle_key(Door::Client, &at(presented.client_id().as_str(), network)).await {
             Ok(key) => app.store.reserve(&[key]).await.map_err(Failure::from),

@@ -12,7 +12,6 @@ mod failure;
 mod hasher;
 mod issuer;
 mod keys;
-#[cfg_attr(not(test), expect(dead_code, reason = "the endpoints take it up next"))]
 mod limits;
 mod pages;
 mod routes;

@@ -154,7 +154,10 @@ impl Stand {
             .args(["--admin-listen", &format!("127.0.0.1:{}", self.ports.admin)])
             .arg("--users")
             .arg([&*users.keyd, &users.authd, &users.admind, &users.courier].join(","));
-        for (key, value) in &options.set {
+        // All tests come from one address, and many of them fail on purpose.
+        let roomy =
+            [("authd.sign_in_attempts_network", "100000"), ("authd.client_attempts", "100000")];
+        for (key, value) in roomy.iter().chain(&options.set) {
             command.args(["--set", &format!("{key}={value}")]);
         }
         run(&mut command);

@@ -221,7 +221,7 @@ async fn counters(
     account: &str,
     known: bool,
 ) -> Result<Vec<Key>, Failure> {
-    let network = request.peer.ip();
+    let network = web::network(request.client);
     let of_network = app.throttle_key(Door::Address, &network.to_string()).await?;
     if known {
         let browser = Cookies::of(request).browser()?.hashed();
