@@ -42,6 +42,8 @@ pub(crate) fn alone() -> RwLockWriteGuard<'static, Stand> {
 pub(crate) fn populated(nodes: usize) -> Stand {
     let stand = Stand::start(&Options { nodes, ..Options::default() });
     stand.seed(&world());
+    // A key that is made late would look like a change that a test has caused.
+    stand.wait_for_keys();
     stand
 }
 
