@@ -188,6 +188,7 @@ impl Refused {
 
 /// An answer.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[expect(clippy::large_enum_variant, reason = "replies are written or taken apart, never kept")]
 pub enum Reply {
     /// A compact JWS.
     Signed(String),
