@@ -159,8 +159,7 @@ pub(crate) enum KeyAct {
     List,
     /// Make a key in the token; it is published and does not sign yet
     Stage {
-        /// ES256, RS256, PS256, ES384 or EdDSA
-        #[arg(long, default_value = "ES256")]
+        #[arg(long, default_value = "ES256", help = "ES256, RS256, PS256, ES384 or EdDSA")]
         algorithm: String,
         /// What it signs: token, admin or audit
         #[arg(long, default_value = "token")]
