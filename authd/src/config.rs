@@ -30,6 +30,7 @@ const KEYS: &[Key] = &[
     Key { name: "session_lifetime", aliases: &[] },
     Key { name: "session_idle", aliases: &[] },
     Key { name: "jwks_max_age_s", aliases: &[] },
+    Key { name: "password_reset", aliases: &[] },
     Key { name: "password_memory_kib", aliases: &[] },
     Key { name: "password_passes", aliases: &[] },
     Key { name: "password_concurrency", aliases: &[] },
@@ -72,6 +73,8 @@ pub(crate) struct Config {
     pub(crate) admin_audience: String,
     pub(crate) console_origin: Option<String>,
     pub(crate) lifetimes: Lifetimes,
+    /// Whether a forgotten password can be replaced by a link in a mail, which the courier's webhook sends.
+    pub(crate) password_reset: bool,
     pub(crate) hashing: Hashing,
     pub(crate) sandbox: Sandbox,
     pub(crate) memory_lock: MemoryLock,
@@ -122,6 +125,7 @@ fn from(settings: &Settings) -> Result<Config, ConfigError> {
             idle_s: settings.within("session_idle", 1800, 60..=2_592_000)?,
             jwks_s: settings.within("jwks_max_age_s", 3600, 1..=86_400)?,
         },
+        password_reset: settings.or("password_reset", false)?,
         hashing: Hashing {
             memory_kib: settings.within("password_memory_kib", 19_456, 19_456..=1_048_576)?,
             passes: settings.within("password_passes", 2, 2..=10)?,

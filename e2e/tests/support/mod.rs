@@ -9,8 +9,11 @@
     reason = "test support: a failure here is the failure of the test that asked"
 )]
 
+mod account;
 mod answers;
 mod flow;
+mod racing;
+mod statements;
 mod world;
 
 use std::fmt::Write as _;
@@ -19,8 +22,11 @@ use std::sync::{OnceLock, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard
 use e2e::{Connection, Options, Response, Stand};
 use url::Url;
 
+pub(crate) use account::*;
 pub(crate) use answers::*;
 pub(crate) use flow::*;
+pub(crate) use racing::*;
+pub(crate) use statements::*;
 pub(crate) use world::*;
 
 fn shared() -> &'static RwLock<Stand> {
@@ -40,7 +46,8 @@ pub(crate) fn alone() -> RwLockWriteGuard<'static, Stand> {
 
 /// An installation of one's own with the same people and clients.
 pub(crate) fn populated(nodes: usize) -> Stand {
-    let stand = Stand::start(&Options { nodes, ..Options::default() });
+    let set = vec![("authd.password_reset", "true")];
+    let stand = Stand::start(&Options { nodes, set, ..Options::default() });
     stand.seed(&world());
     stand
 }
