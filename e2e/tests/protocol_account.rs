@@ -16,6 +16,8 @@ use std::time::Duration;
 use e2e::bench::until;
 use e2e::{Browser, Options, Page, Response, Stand};
 use serde_json::Value;
+use support::account::*;
+use support::statements::statements;
 use support::*;
 
 const OTHER: &str = "five other words walk back again";
@@ -60,8 +62,8 @@ fn send(stand: &Stand, browser: &mut Browser, path: &str, form: e2e::Form<'_>) -
 /// The values of an attribute on the page, in order.
 fn attributes(page: &Page, name: &str) -> Vec<String> {
     let html = page.response.text();
-    let parts = html.split(&format!("{name}=\"")).skip(1);
-    parts.map(|part| part.split('"').next().unwrap().to_owned()).collect()
+    let opening = format!("{name}=\"");
+    html.split(&opening).skip(1).map(|part| part.split('"').next().unwrap().to_owned()).collect()
 }
 
 /// The session of a browser, by its cookie.
@@ -214,11 +216,6 @@ fn w33_access_that_is_withdrawn_is_gone_on_every_path_at_once() {
         assert!(!is_alive_for(&stand, app, &one));
         assert_tok(&app.refresh(&stand, &one.refresh), "invalid_grant");
         assert_tok(&app.redeem(&stand, &code, &waiting.pkce.verifier), "invalid_grant");
-        assert_eq!(
-            audits(&stand, "consent.withdrawn", &format!("\"{}\"", app.id)),
-            0,
-            "the target is a column"
-        );
         let told = format!(
             "SELECT count(*) FROM audit_events WHERE type = 'consent.withdrawn' AND target = '{}'",
             app.id
@@ -292,8 +289,11 @@ fn w44_a_new_password_ends_every_other_session_and_every_grant() {
     open_account(&stand, &mut own, BEN);
     let session = session_of(&stand, &mut own);
     let old_cookie = own.client().cookies()[SESSION].clone();
+    let told = || audits(&stand, "user.password_changed", &user_id(&stand, BEN));
+    let before = told();
     let page = change(&mut own, PASSWORD, OTHER);
     assert_eq!(page.texts("h1"), ["Your password is changed"], "{}", page.response.text());
+    assert_eq!(told(), before + 1);
 
     assert!(!is_signed_in(&stand, &mut other));
     for tokens in [&offline, &here] {
@@ -313,7 +313,6 @@ fn w44_a_new_password_ends_every_other_session_and_every_grant() {
     assert!(is_alive(&stand, TWIN, &again.access));
     assert!(asks_password(try_sign_in(&stand, BEN, PASSWORD).page()));
     assert!(!asks_password(try_sign_in(&stand, BEN, OTHER).page()));
-    assert_eq!(audits(&stand, "user.password_changed", &user_id(&stand, BEN)), 1);
     stand.seed(&world());
 }
 

@@ -10,6 +10,7 @@ mod support;
 
 use e2e::{Browser, Stand, tokens};
 use serde_json::json;
+use support::statements::statements;
 use support::*;
 
 fn field(browser: &Browser, name: &str) -> String {

@@ -12,6 +12,7 @@ mod support;
 use std::sync::{Mutex, MutexGuard, OnceLock, PoisonError};
 
 use e2e::{Browser, Connection, Options, Racer, Response, Stand, race};
+use support::racing::*;
 use support::*;
 use url::Url;
 

@@ -13,6 +13,8 @@ mod support;
 use std::sync::{Mutex, MutexGuard, OnceLock, PoisonError};
 
 use e2e::{Browser, Racer, Response, Stand, race};
+use support::account::*;
+use support::racing::*;
 use support::*;
 use url::Url;
 

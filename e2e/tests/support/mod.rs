@@ -9,11 +9,11 @@
     reason = "test support: a failure here is the failure of the test that asked"
 )]
 
-mod account;
+pub(crate) mod account;
 mod answers;
 mod flow;
-mod racing;
-mod statements;
+pub(crate) mod racing;
+pub(crate) mod statements;
 mod world;
 
 use std::fmt::Write as _;
@@ -22,11 +22,8 @@ use std::sync::{OnceLock, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard
 use e2e::{Connection, Options, Response, Stand};
 use url::Url;
 
-pub(crate) use account::*;
 pub(crate) use answers::*;
 pub(crate) use flow::*;
-pub(crate) use racing::*;
-pub(crate) use statements::*;
 pub(crate) use world::*;
 
 fn shared() -> &'static RwLock<Stand> {
