@@ -168,6 +168,7 @@ CREATE TABLE invitations (
     CHECK (accepted_at IS NULL OR declined_at IS NULL)
 );
 CREATE INDEX invitations_user ON invitations (user_id);
+CREATE INDEX invitations_accepted ON invitations (accepted_at) WHERE accepted_at IS NOT NULL AND joined_at IS NULL;
 
 -- Browsers in which somebody has signed in: they keep a budget of their own, so that nobody can be locked out
 -- by a stranger's guesses (W132).
@@ -206,6 +207,7 @@ CREATE TABLE outbox (
     url        text NOT NULL CHECK (length(url) <= 2000),
     -- Sent as `Authorization: Bearer`; dropped when the row is done.
     bearer     text CHECK (length(bearer) <= 1024),
+    -- May hold a link in clear: emptied when the row is done, and in any case when the link is too old.
     body       jsonb NOT NULL,
     created_at timestamptz NOT NULL DEFAULT now(),
     attempts   integer NOT NULL DEFAULT 0,
@@ -228,6 +230,7 @@ GRANT SELECT, INSERT ON assertions TO opentrusty_authd;
 GRANT SELECT, INSERT (client, uri, wanted_at), UPDATE (wanted_at) ON client_keys TO opentrusty_authd;
 GRANT SELECT ON authorization_detail_types, exchange_policies TO opentrusty_authd;
 GRANT SELECT, UPDATE (accepted_at, declined_at) ON invitations TO opentrusty_authd;
+GRANT UPDATE (address, user_agent) ON sessions TO opentrusty_authd;
 GRANT SELECT, INSERT, UPDATE (last_at) ON known_browsers TO opentrusty_authd;
 GRANT SELECT, INSERT, UPDATE (attempts, last_at, blocked_until) ON throttles TO opentrusty_authd;
 GRANT INSERT ON outbox TO opentrusty_authd;
@@ -243,7 +246,7 @@ GRANT INSERT (tenant_id, user_id) ON memberships TO opentrusty_admind;
 -- The courier reads where to fetch and what to send, and writes what came of it. It sees no secret of ours.
 GRANT SELECT (id, client_id, tenant_id, metadata, status) ON clients TO opentrusty_courier;
 GRANT SELECT, INSERT, UPDATE (uri, jwks, fetched_at, tried_at) ON client_keys TO opentrusty_courier;
-GRANT SELECT, UPDATE (attempts, next_at, done_at, failed_at, bearer) ON outbox TO opentrusty_courier;
+GRANT SELECT, UPDATE (attempts, next_at, done_at, failed_at, bearer, body) ON outbox TO opentrusty_courier;
 DO $$
 BEGIN
     IF to_regclass('public._sqlx_migrations') IS NOT NULL THEN
@@ -283,14 +286,19 @@ DECLARE
     joined bigint := 0;
     i record;
 BEGIN
-    FOR i IN SELECT tenant_id, user_id FROM invitations
+    FOR i IN SELECT tenant_id, user_id, roles FROM invitations
              WHERE accepted_at IS NOT NULL AND joined_at IS NULL
              LIMIT least(greatest(batch, 1), 1000) FOR UPDATE SKIP LOCKED LOOP
         INSERT INTO memberships (tenant_id, user_id) VALUES (i.tenant_id, i.user_id)
             ON CONFLICT (tenant_id, user_id) DO UPDATE SET status = 'active';
+        INSERT INTO role_assignments (id, user_id, role, scope, tenant_id)
+            SELECT gen_random_uuid(), i.user_id, r.name, r.scope, i.tenant_id FROM roles r
+            WHERE r.name = ANY (i.roles) AND r.scope = 'tenant' AND r.name <> 'tenant_owner'
+            ON CONFLICT DO NOTHING;
         UPDATE invitations SET joined_at = now() WHERE tenant_id = i.tenant_id AND user_id = i.user_id;
-        INSERT INTO audit_events (plane, type, actor_type, actor, tenant_id, target_type, target)
-            VALUES ('admin', 'membership.joined', 'user', i.user_id::text, i.tenant_id, 'user', i.user_id::text);
+        INSERT INTO audit_events (plane, type, actor_type, actor, tenant_id, target_type, target, data)
+            VALUES ('admin', 'membership.joined', 'user', i.user_id::text, i.tenant_id, 'user', i.user_id::text,
+                    jsonb_build_object('roles', i.roles));
         joined := joined + 1;
     END LOOP;
     RETURN joined;
@@ -351,6 +359,15 @@ BEGIN
         GET DIAGNOSTICS n = ROW_COUNT;
         removed := removed + n;
     END LOOP;
+    -- What was sent, or would come too late, is no longer needed in clear.
+    UPDATE outbox SET body = '{}', bearer = NULL,
+        failed_at = CASE WHEN done_at IS NULL THEN coalesce(failed_at, now()) END
+    WHERE id IN (
+        SELECT id FROM outbox WHERE (body <> '{}' OR bearer IS NOT NULL)
+            AND (done_at IS NOT NULL OR failed_at IS NOT NULL
+                 OR created_at < now() - interval '1 hour')
+        LIMIT batch FOR UPDATE SKIP LOCKED);
+    GET DIAGNOSTICS n = ROW_COUNT; removed := removed + n;
     -- Tables whose key is more than one column.
     DELETE FROM assertions WHERE ctid IN (
         SELECT ctid FROM assertions WHERE expires_at < now() - interval '2 minutes' LIMIT batch FOR UPDATE SKIP LOCKED);

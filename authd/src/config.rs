@@ -35,6 +35,7 @@ const KEYS: &[Key] = &[
     Key { name: "sign_in_attempts", aliases: &[] },
     Key { name: "sign_in_attempts_network", aliases: &[] },
     Key { name: "client_attempts", aliases: &[] },
+    Key { name: "password_reset", aliases: &[] },
     Key { name: "password_memory_kib", aliases: &[] },
     Key { name: "password_passes", aliases: &[] },
     Key { name: "password_concurrency", aliases: &[] },
@@ -99,6 +100,8 @@ pub(crate) struct Config {
     pub(crate) console_origin: Option<String>,
     pub(crate) lifetimes: Lifetimes,
     pub(crate) attempts: Attempts,
+    /// Whether a forgotten password can be replaced by a link in a mail, which the courier's webhook sends.
+    pub(crate) password_reset: bool,
     pub(crate) hashing: Hashing,
     pub(crate) anonymous: Anonymous,
     pub(crate) sandbox: Sandbox,
@@ -156,6 +159,7 @@ fn from(settings: &Settings) -> Result<Config, ConfigError> {
             sign_in_network: settings.within("sign_in_attempts_network", 100, 1..=100_000)?,
             client: settings.within("client_attempts", 20, 1..=100_000)?,
         },
+        password_reset: settings.or("password_reset", false)?,
         hashing: Hashing {
             memory_kib: settings.within("password_memory_kib", 19_456, 19_456..=1_048_576)?,
             passes: settings.within("password_passes", 2, 2..=10)?,

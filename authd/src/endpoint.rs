@@ -1,5 +1,6 @@
 //! One module per endpoint.
 
+pub(crate) mod account;
 pub(crate) mod authorize;
 pub(crate) mod consent;
 pub(crate) mod enroll;
@@ -9,6 +10,7 @@ pub(crate) mod login;
 pub(crate) mod logout;
 pub(crate) mod metadata;
 pub(crate) mod par;
+pub(crate) mod reset;
 pub(crate) mod revoke;
 pub(crate) mod token;
 pub(crate) mod userinfo;

@@ -8,7 +8,8 @@ use web::{Handler, Request, Response};
 
 use crate::app::App;
 use crate::endpoint::{
-    authorize, consent, enroll, introspect, login, logout, metadata, par, revoke, token, userinfo,
+    account, authorize, consent, enroll, introspect, login, logout, metadata, par, reset, revoke,
+    token, userinfo,
 };
 use crate::failure::{Failure, Reader, respond};
 use crate::issuer::Site;
@@ -71,8 +72,14 @@ async fn route(app: &App, request: &Request, target: &Target<'_>) -> Result<Resp
     // Only documents answer HEAD: nothing else may be touched by a method that is thought to do nothing (W102).
     let read = get || request.method == Method::HEAD;
     let post = request.method == Method::POST;
-    if post && matches!(segments, ["login" | "consent" | "logout" | "enroll"]) {
+    let of_page =
+        matches!(segments, ["login" | "consent" | "logout" | "enroll" | "reset"] | ["account", ..]);
+    if post && of_page {
         crate::browser::same_origin(site, request)?;
+    }
+    // Where no mail is sent there is nothing to ask for.
+    if matches!(segments, ["reset"]) && !app.config.password_reset {
+        return Err(Failure::NotFound);
     }
     // What is the process's own is at no tenant's issuer.
     if target.slug.is_some() && matches!(segments, ["healthz" | "readyz" | "static", ..]) {
@@ -102,6 +109,13 @@ async fn route(app: &App, request: &Request, target: &Target<'_>) -> Result<Resp
         ["logout"] if post => logout::post(site, request).await,
         ["enroll"] if get => enroll::show(site, request).await,
         ["enroll"] if post => enroll::post(site, request).await,
+        ["reset"] if get => reset::show(site, request).await,
+        ["reset"] if post => reset::post(site, request).await,
+        ["account"] if get => account::show(site, request).await,
+        ["account", "sessions", "end"] if post => account::end_sessions(site, request).await,
+        ["account", "applications", "withdraw"] if post => account::withdraw(site, request).await,
+        ["account", "password"] if post => account::change_password(site, request).await,
+        ["account", "invitations"] if post => account::answer_invitation(site, request).await,
         ["static", "style.css"] if read => Ok(metadata::style()),
         ["static", "form-post.js"] if read => Ok(metadata::form_post_script()),
         other if request.method == Method::OPTIONS && is_cross_origin(other) => {
@@ -118,9 +132,12 @@ fn allowed(segments: &[&str]) -> Option<&'static str> {
         | [".well-known", "openid-configuration" | "oauth-authorization-server" | "jwks.json"]
         | ["static", "style.css" | "form-post.js"] => Some("GET, HEAD"),
         ["oauth", "authorize" | "userinfo" | "logout"]
-        | ["login" | "consent" | "logout" | "enroll"] => Some("GET, POST"),
-        [] | ["oauth", "authorize", _] => Some("GET"),
-        ["oauth", "token" | "introspect" | "revoke" | "par"] => Some("POST"),
+        | ["login" | "consent" | "logout" | "enroll" | "reset"] => Some("GET, POST"),
+        [] | ["account"] | ["oauth", "authorize", _] => Some("GET"),
+        ["oauth", "token" | "introspect" | "revoke" | "par"]
+        | ["account", "password" | "invitations"]
+        | ["account", "sessions", "end"]
+        | ["account", "applications", "withdraw"] => Some("POST"),
         _ => None,
     }
 }

@@ -207,6 +207,7 @@ fn issue_of<'a>(
         browser: cookies.browser()?.hashed(),
         session,
         user,
+        decided_at: visit.now,
         client: &visit.client,
         request: &visit.request,
         code: code.hashed(),

@@ -9,8 +9,11 @@
     reason = "test support: a failure here is the failure of the test that asked"
 )]
 
+pub(crate) mod account;
 mod answers;
 mod flow;
+pub(crate) mod racing;
+pub(crate) mod statements;
 mod world;
 
 use std::fmt::Write as _;
@@ -40,7 +43,8 @@ pub(crate) fn alone() -> RwLockWriteGuard<'static, Stand> {
 
 /// An installation of one's own with the same people and clients.
 pub(crate) fn populated(nodes: usize) -> Stand {
-    let stand = Stand::start(&Options { nodes, ..Options::default() });
+    let set = vec![("authd.password_reset", "true")];
+    let stand = Stand::start(&Options { nodes, set, ..Options::default() });
     stand.seed(&world());
     // A key that is made late would look like a change that a test has caused.
     stand.wait_for_keys();
