@@ -8,7 +8,8 @@ use web::{Handler, Request, Response};
 
 use crate::app::App;
 use crate::endpoint::{
-    authorize, consent, enroll, introspect, login, logout, metadata, revoke, token, userinfo,
+    authorize, consent, device, device_authorization, enroll, introspect, login, logout, metadata,
+    revoke, token, userinfo,
 };
 use crate::failure::{Failure, Reader, respond};
 use crate::issuer::Site;
@@ -56,7 +57,11 @@ impl<'a> Target<'a> {
     /// Pages are for people; everything else is for programs.
     fn reader(&self) -> Reader {
         match self.segments() {
-            ["oauth", "token" | "userinfo" | "introspect" | "revoke", ..]
+            [
+                "oauth",
+                "token" | "userinfo" | "introspect" | "revoke" | "device_authorization",
+                ..,
+            ]
             | [".well-known", ..]
             | ["healthz" | "readyz"] => Reader::Machine,
             _ => Reader::Person,
@@ -71,7 +76,7 @@ async fn route(app: &App, request: &Request, target: &Target<'_>) -> Result<Resp
     // Only documents answer HEAD: nothing else may be touched by a method that is thought to do nothing (W102).
     let read = get || request.method == Method::HEAD;
     let post = request.method == Method::POST;
-    if post && matches!(segments, ["login" | "consent" | "logout" | "enroll"]) {
+    if post && matches!(segments, ["login" | "consent" | "logout" | "enroll" | "device"]) {
         crate::browser::same_origin(site, request)?;
     }
     // What is the process's own is at no tenant's issuer.
@@ -92,6 +97,9 @@ async fn route(app: &App, request: &Request, target: &Target<'_>) -> Result<Resp
         ["oauth", "introspect"] if post => introspect::post(site, request).await,
         ["oauth", "revoke"] if post => revoke::post(site, request).await,
         ["oauth", "logout"] if get || post => logout::begin(site, request).await,
+        ["oauth", "device_authorization"] if post => {
+            device_authorization::post(site, request).await
+        }
         [] if get => Ok(web::response::redirect_303(&site.path("/login"))),
         ["login"] if get => login::show(site, request).await,
         ["login"] if post => login::post(site, request).await,
@@ -101,6 +109,8 @@ async fn route(app: &App, request: &Request, target: &Target<'_>) -> Result<Resp
         ["logout"] if post => logout::post(site, request).await,
         ["enroll"] if get => enroll::show(site, request).await,
         ["enroll"] if post => enroll::post(site, request).await,
+        ["device"] if get => device::show(site, request).await,
+        ["device"] if post => device::post(site, request).await,
         ["static", "style.css"] if read => Ok(metadata::style()),
         ["static", "form-post.js"] if read => Ok(metadata::form_post_script()),
         other if request.method == Method::OPTIONS && is_cross_origin(other) => {
@@ -117,9 +127,9 @@ fn allowed(segments: &[&str]) -> Option<&'static str> {
         | [".well-known", "openid-configuration" | "oauth-authorization-server" | "jwks.json"]
         | ["static", "style.css" | "form-post.js"] => Some("GET, HEAD"),
         ["oauth", "authorize" | "userinfo" | "logout"]
-        | ["login" | "consent" | "logout" | "enroll"] => Some("GET, POST"),
+        | ["login" | "consent" | "logout" | "enroll" | "device"] => Some("GET, POST"),
         [] | ["oauth", "authorize", _] => Some("GET"),
-        ["oauth", "token" | "introspect" | "revoke"] => Some("POST"),
+        ["oauth", "token" | "introspect" | "revoke" | "device_authorization"] => Some("POST"),
         _ => None,
     }
 }

@@ -5,6 +5,8 @@
 
 mod clients;
 mod codes;
+mod decisions;
+mod deferred;
 mod enrolments;
 mod interactions;
 mod keys;
@@ -18,6 +20,8 @@ use sqlx::PgPool;
 
 pub(crate) use clients::Asker;
 pub(crate) use codes::{Access, CodeGrant, Outcome, Redeem};
+pub(crate) use decisions::{Decide, Waiting, Witness};
+pub(crate) use deferred::{Begun, NewRequest, RedeemDeferred, Redeemed};
 pub(crate) use interactions::{IssueCode, Visit};
 pub(crate) use machine::MachineGrant;
 pub(crate) use refresh::{Rotate, Rotated};

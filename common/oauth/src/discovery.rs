@@ -2,6 +2,8 @@
 
 use serde_json::{Value, json};
 
+use crate::client::GrantType;
+
 /// The document of `issuer` (no trailing slash).
 pub fn document(issuer: &str) -> Value {
     let at = |path: &str| format!("{issuer}{path}");
@@ -15,10 +17,16 @@ pub fn document(issuer: &str) -> Value {
         "introspection_endpoint": at("/oauth/introspect"),
         "revocation_endpoint": at("/oauth/revoke"),
         "end_session_endpoint": at("/oauth/logout"),
+        "device_authorization_endpoint": at("/oauth/device_authorization"),
+        "backchannel_authentication_endpoint": at("/oauth/bc-authorize"),
+        "backchannel_token_delivery_modes_supported": ["poll", "ping"],
+        "backchannel_user_code_parameter_supported": false,
         "scopes_supported": ["openid", "profile", "email", "offline_access"],
         "response_types_supported": ["code"],
         "response_modes_supported": ["query", "form_post"],
-        "grant_types_supported": ["authorization_code", "refresh_token"],
+        "grant_types_supported": [
+            "authorization_code", "refresh_token", GrantType::DeviceCode.as_str(), GrantType::Ciba.as_str()
+        ],
         "subject_types_supported": ["pairwise"],
         "id_token_signing_alg_values_supported": ["RS256", "ES256"],
         "token_endpoint_auth_methods_supported": methods,

@@ -4,15 +4,22 @@
 
 use std::fmt;
 
-/// An error code of RFC 6749 §4.1.2.1 and §5.2, RFC 6750 §3.1, OpenID Connect Core §3.1.2.6, RFC 8707.
+/// An error code of RFC 6749 §4.1.2.1 and §5.2, RFC 6750 §3.1, OpenID Connect Core §3.1.2.6, RFC 8707, RFC 8628
+/// §3.5, CIBA §13.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum ErrorCode {
     /// The user or the server refused.
     AccessDenied,
     /// The user would have to choose an account.
     AccountSelectionRequired,
+    /// Nobody has decided yet (RFC 8628 §3.5, CIBA §11).
+    AuthorizationPending,
     /// The user would have to consent.
     ConsentRequired,
+    /// The request that waits was not decided in time (RFC 8628 §3.5, CIBA §11).
+    ExpiredToken,
+    /// A message that people cannot be shown (CIBA §13).
+    InvalidBindingMessage,
     /// Client authentication failed.
     InvalidClient,
     /// The code or refresh token is no good.
@@ -37,10 +44,14 @@ pub enum ErrorCode {
     RequestUriNotSupported,
     /// Our own fault.
     ServerError,
+    /// As [`Self::AuthorizationPending`], and the client asks too often (RFC 8628 §3.5, CIBA §11).
+    SlowDown,
     /// Out of order for the moment.
     TemporarilyUnavailable,
     /// The client may not use this grant.
     UnauthorizedClient,
+    /// The hint names nobody (CIBA §13).
+    UnknownUserId,
     /// No such grant here.
     UnsupportedGrantType,
     /// No such response type here.
@@ -55,7 +66,10 @@ impl ErrorCode {
         match self {
             Self::AccessDenied => "access_denied",
             Self::AccountSelectionRequired => "account_selection_required",
+            Self::AuthorizationPending => "authorization_pending",
             Self::ConsentRequired => "consent_required",
+            Self::ExpiredToken => "expired_token",
+            Self::InvalidBindingMessage => "invalid_binding_message",
             Self::InvalidClient => "invalid_client",
             Self::InvalidGrant => "invalid_grant",
             Self::InvalidRequest => "invalid_request",
@@ -68,8 +82,10 @@ impl ErrorCode {
             Self::RequestNotSupported => "request_not_supported",
             Self::RequestUriNotSupported => "request_uri_not_supported",
             Self::ServerError => "server_error",
+            Self::SlowDown => "slow_down",
             Self::TemporarilyUnavailable => "temporarily_unavailable",
             Self::UnauthorizedClient => "unauthorized_client",
+            Self::UnknownUserId => "unknown_user_id",
             Self::UnsupportedGrantType => "unsupported_grant_type",
             Self::UnsupportedResponseType => "unsupported_response_type",
             Self::UnsupportedTokenType => "unsupported_token_type",
@@ -85,7 +101,10 @@ impl ErrorCode {
             Self::TemporarilyUnavailable => 503,
             Self::AccessDenied
             | Self::AccountSelectionRequired
+            | Self::AuthorizationPending
             | Self::ConsentRequired
+            | Self::ExpiredToken
+            | Self::InvalidBindingMessage
             | Self::InvalidGrant
             | Self::InvalidRequest
             | Self::InvalidScope
@@ -94,7 +113,9 @@ impl ErrorCode {
             | Self::RegistrationNotSupported
             | Self::RequestNotSupported
             | Self::RequestUriNotSupported
+            | Self::SlowDown
             | Self::UnauthorizedClient
+            | Self::UnknownUserId
             | Self::UnsupportedGrantType
             | Self::UnsupportedResponseType
             | Self::UnsupportedTokenType => 400,

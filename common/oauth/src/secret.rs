@@ -45,6 +45,12 @@ kinds! {
     Enrolment = "ote_"
     /// An access token of a client that wants no JWT.
     OpaqueAccess = "ota_"
+    /// What a device polls with (RFC 8628 §3.2).
+    DeviceCode = "otd_"
+    /// What a CIBA client polls with (CIBA §7.3).
+    AuthReqId = "otq_"
+    /// What a person or their authenticator app names a CIBA request by. Never told to the client.
+    ApprovalHandle = "oth_"
     /// A client secret that we made (registered ones may look otherwise).
     Client = "otk_"
 }

@@ -6,6 +6,7 @@ use serde_json::Value;
 use crate::ScopeSet;
 use crate::client::{Client, GrantType};
 use crate::code::CodeRequest;
+use crate::deferred::{CibaTokenRequest, DeviceTokenRequest};
 use crate::error::{Error, ErrorCode};
 use crate::form::Form;
 use crate::machine::ClientCredentialsRequest;
@@ -20,6 +21,10 @@ pub enum TokenRequest {
     Refresh(RefreshRequest),
     /// RFC 6749 §4.4.
     ClientCredentials(ClientCredentialsRequest),
+    /// RFC 8628 §3.4.
+    Device(DeviceTokenRequest),
+    /// CIBA §10.1.
+    Ciba(CibaTokenRequest),
 }
 
 impl TokenRequest {
@@ -52,7 +57,15 @@ impl TokenRequest {
                 let scopes = scopes(one("scope"))?;
                 Ok(Self::ClientCredentials(ClientCredentialsRequest { scopes, audiences }))
             }
-            Some(GrantType::DeviceCode | GrantType::TokenExchange | GrantType::Ciba) | None => {
+            Some(GrantType::DeviceCode) => {
+                let code = one("device_code").ok_or(Error::request("device_code is missing"))?;
+                Ok(Self::Device(DeviceTokenRequest { code: Plain::parse(code), audiences }))
+            }
+            Some(GrantType::Ciba) => {
+                let id = one("auth_req_id").ok_or(Error::request("auth_req_id is missing"))?;
+                Ok(Self::Ciba(CibaTokenRequest { id: Plain::parse(id), audiences }))
+            }
+            Some(GrantType::TokenExchange) | None => {
                 Err(Error::new(ErrorCode::UnsupportedGrantType, "this grant type is not supported"))
             }
         }
@@ -64,6 +77,8 @@ impl TokenRequest {
             Self::Code(_) => GrantType::AuthorizationCode,
             Self::Refresh(_) => GrantType::RefreshToken,
             Self::ClientCredentials(_) => GrantType::ClientCredentials,
+            Self::Device(_) => GrantType::DeviceCode,
+            Self::Ciba(_) => GrantType::Ciba,
         }
     }
 

@@ -45,6 +45,10 @@ events! {
     TokensRefreshed = "tokens.refreshed",
     /// A client got a token for itself.
     MachineGranted = "tokens.granted",
+    /// A person let a device or application in that had asked from elsewhere.
+    RequestApproved = "request.approved",
+    /// A person refused one.
+    RequestDeclined = "request.declined",
     /// A grant was no longer alive when its artefact was presented.
     GrantDead = "grant.dead",
     /// A spent refresh token was presented; its family is dead.
