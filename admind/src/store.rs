@@ -8,7 +8,7 @@ use oauth::ids::UserId;
 use sqlx::{PgPool, PgTransaction};
 
 pub(crate) use callers::{Assignment, Caller};
-pub(crate) use keys::{KeyChange, KeyRow, destroyed, record};
+pub(crate) use keys::{Issuer, KeyChange, KeyRow, destroyed, record};
 
 /// PostgreSQL said no, or nothing.
 #[derive(Debug)]

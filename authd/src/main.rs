@@ -12,6 +12,7 @@ mod failure;
 mod hasher;
 mod issuer;
 mod keys;
+mod limits;
 mod pages;
 mod routes;
 mod store;

@@ -23,7 +23,7 @@ impl Handler for Routes {
             Ok(response) => response,
             Err(failure) => respond(&failure, target.reader(), &request.id),
         };
-        cors(&self.0, &request, &target, response)
+        cors(&self.0, &request, &target, response).await
     }
 }
 
@@ -147,9 +147,14 @@ fn is_cross_origin(segments: &[&str]) -> bool {
     matches!(segments, ["oauth", "token" | "userinfo" | "revoke"] | [".well-known", _])
 }
 
-/// Public documents for anybody; token, userinfo and revocation for the console's exact origin. Never with
-/// credentials, never by reflection.
-fn cors(app: &App, request: &Request, target: &Target<'_>, mut response: Response) -> Response {
+/// Public documents for anybody; token, userinfo and revocation for the console's exact origin and for those
+/// that public clients of this issuer are sent back to. Never with credentials, never by reflection.
+async fn cors(
+    app: &App,
+    request: &Request,
+    target: &Target<'_>,
+    mut response: Response,
+) -> Response {
     let segments = target.segments();
     if !is_cross_origin(segments) {
         return response;
@@ -160,8 +165,11 @@ fn cors(app: &App, request: &Request, target: &Target<'_>, mut response: Respons
     } else {
         headers.append(http::header::VARY, HeaderValue::from_static("Origin"));
         let sent = request.header("origin").ok().flatten();
-        let console = app.config.console_origin.as_deref().filter(|console| Some(*console) == sent);
-        let Some(Ok(value)) = console.map(HeaderValue::from_str) else { return response };
+        let Some(sent) = sent else { return response };
+        if !is_known_origin(app, target, sent).await {
+            return response;
+        }
+        let Ok(value) = HeaderValue::from_str(sent) else { return response };
         value
     };
     headers.insert(http::header::ACCESS_CONTROL_ALLOW_ORIGIN, origin);
@@ -173,6 +181,16 @@ fn cors(app: &App, request: &Request, target: &Target<'_>, mut response: Respons
         headers.insert(http::header::ACCESS_CONTROL_MAX_AGE, HeaderValue::from_static("600"));
     }
     response
+}
+
+async fn is_known_origin(app: &App, target: &Target<'_>, origin: &str) -> bool {
+    if app.config.console_origin.as_deref() == Some(origin) {
+        return true;
+    }
+    let Some(site) = Site::of(app, target.slug) else { return false };
+    // Without an answer there is no permission: the browser will try again.
+    oauth::uri::is_https_origin(origin)
+        && app.store.is_public_origin(site.issuer(), origin).await.unwrap_or(false)
 }
 
 /// A form body: the right type, no query beside it (W92, W93), decoded.

@@ -4,6 +4,7 @@
 //! A module per artefact. Every look-up of something issued goes through the view `live_grants`.
 
 mod account;
+mod assertions;
 mod clients;
 mod codes;
 mod enrolments;
@@ -15,6 +16,7 @@ mod machine;
 mod pushed;
 mod refresh;
 mod sessions;
+mod throttles;
 mod tokens;
 mod users;
 
@@ -30,6 +32,7 @@ pub(crate) use invitations::InvitationLine;
 pub(crate) use machine::MachineGrant;
 pub(crate) use refresh::{Rotate, Rotated};
 pub(crate) use sessions::{NewSession, SessionRow};
+pub(crate) use throttles::Admission;
 pub(crate) use tokens::Revoked;
 
 /// What went wrong below.

@@ -47,6 +47,7 @@ pub(crate) async fn begin(app: &Site<'_>, request: &Request) -> Result<Response,
         Err(refusal) => return answer::refuse(app, &refusal),
     };
     stored.hinted_sub = hinted_sub.or(stored.hinted_sub);
+    app.admit_anonymous(request)?;
     let handle = secret::<Interaction>()?;
     let (browser, cookie) = Cookies::of(request).browser_or_new()?;
     let hashes = (handle.hashed(), browser.hashed());

@@ -37,7 +37,7 @@ pub(crate) async fn post(app: &Site<'_>, request: &Request) -> Result<Response, 
         }
         Err(error) => {
             let asker = app.store.asker(app.issuer(), presented.client_id()).await?;
-            authenticate(asker, &presented)?;
+            authenticate(app, request, asker, &presented).await?;
             return Err(error.into());
         }
     };

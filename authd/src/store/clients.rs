@@ -141,6 +141,25 @@ impl Store {
         row.map(|row| asker!(row)).transpose()
     }
 
+    /// Whether a public client of this issuer is sent back to this origin.
+    pub(crate) async fn is_public_origin(
+        &self,
+        issuer: &str,
+        origin: &str,
+    ) -> Result<bool, StoreError> {
+        Ok(sqlx::query_scalar!(
+            r#"SELECT EXISTS (
+                   SELECT FROM live_clients c, jsonb_array_elements_text(c.metadata -> 'redirect_uris') uri
+                   WHERE c.metadata ->> 'token_endpoint_auth_method' = 'none' AND c.issuer = $1
+                     AND (uri = $2 OR starts_with(uri, $2 || '/') OR starts_with(uri, $2 || '?'))
+               ) AS "known!""#,
+            issuer,
+            origin,
+        )
+        .fetch_one(&self.pool)
+        .await?)
+    }
+
     /// What a tenant calls its scopes, for the consent page.
     pub(crate) async fn scope_descriptions(
         &self,

@@ -118,7 +118,11 @@ pub(super) struct Audience {
 /// a flattened struct can neither refuse unknown names nor tell where in the file a value was wrong.
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
-#[expect(clippy::struct_field_names, reason = "RFC 7591 names them")]
+#[expect(
+    clippy::struct_field_names,
+    clippy::struct_excessive_bools,
+    reason = "RFC 7591 names them"
+)]
 pub(super) struct Client {
     /// `null` or absent: the platform.
     pub(super) tenant: Option<String>,
@@ -133,6 +137,9 @@ pub(super) struct Client {
     response_types: Option<Vec<String>>,
     token_endpoint_auth_method: Option<String>,
     jwks: Option<Value>,
+    jwks_uri: Option<String>,
+    #[serde(default)]
+    assertion_audience_endpoint: bool,
     scope: Option<String>,
     #[serde(default)]
     audiences: Vec<String>,
@@ -164,6 +171,8 @@ impl Client {
             response_types: self.response_types,
             token_endpoint_auth_method: self.token_endpoint_auth_method,
             jwks: self.jwks,
+            jwks_uri: self.jwks_uri,
+            assertion_audience_endpoint: self.assertion_audience_endpoint,
             scope: self.scope,
             audiences: self.audiences,
             skip_authorization: self.skip_authorization,

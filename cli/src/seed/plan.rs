@@ -3,7 +3,7 @@
 
 use std::collections::BTreeSet;
 
-use oauth::client::{Metadata, SECRET_MAX, SECRET_MIN, display_name};
+use oauth::client::{Keys, Metadata, SECRET_MAX, SECRET_MIN, display_name};
 use oauth::ids::ClientId;
 use oauth::secret::Client as ClientSecret;
 use oauth::{Hashed, Scope as ScopeName, scope};
@@ -305,16 +305,24 @@ fn client(path: &str, mut given: file::Client, api: &str) -> Result<Client, Fail
         let problem = "the management API is for clients of the platform";
         return Err(Failure::value(at("audiences"), problem));
     }
-    let secret = match (metadata.is_public(), secret) {
-        (true, None) => None,
-        (true, Some(_)) => {
-            return Err(Failure::value(at("client_secret"), "a public client has no secret"));
-        }
-        (false, None) => {
-            let problem = "missing; only token_endpoint_auth_method none has none";
+    if let Some(Keys::Inline(keys)) = &metadata.keys {
+        // Registration is where somebody can still be told.
+        keys.iter()
+            .try_for_each(signer::client_key::check)
+            .map_err(|error| Failure::value(at("jwks"), error.to_string()))?;
+    }
+    let secret = match (metadata.has_secret(), secret) {
+        (false, None) => None,
+        (false, Some(_)) => {
+            let problem = "a client that is public, or signs, has no secret";
             return Err(Failure::value(at("client_secret"), problem));
         }
-        (false, Some(secret)) => Some(hashed(at("client_secret"), &secret)?),
+        (true, None) => {
+            let problem =
+                "missing; only token_endpoint_auth_method none and private_key_jwt have none";
+            return Err(Failure::value(at("client_secret"), problem));
+        }
+        (true, Some(secret)) => Some(hashed(at("client_secret"), &secret)?),
     };
     Ok(Client { path: path.to_owned(), tenant, id, metadata, secret })
 }

@@ -1,5 +1,5 @@
 use super::*;
-use crate::client::{Client, Draft, Metadata, Presented as Credentials, StoredSecret};
+use crate::client::{Client, Draft, Evidence, Metadata, Presented as Credentials, StoredSecret};
 use crate::secret::Hashed;
 
 const SECRET: &str = "0123456789abcdef0123456789abcdef";
@@ -19,7 +19,14 @@ fn client() -> Authenticated {
     let body = format!("client_id=gateway&client_secret={SECRET}");
     let presented = Credentials::parse(None, &Form::parse(body.as_bytes()).unwrap()).unwrap();
     let stored = [StoredSecret { hash: Hashed::of(SECRET), expires_at: None }];
-    client.authenticate(&presented, &stored, Timestamp(0)).unwrap()
+    let evidence = Evidence {
+        secrets: &stored,
+        fetched: None,
+        issuer: "https://as.example",
+        endpoint: "https://as.example/oauth/token",
+        now: Timestamp(0),
+    };
+    client.authenticate(&presented, &evidence, |_, _| false).unwrap().0
 }
 
 fn party() -> Party {

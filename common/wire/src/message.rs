@@ -173,6 +173,8 @@ pub enum Refused {
     Unsupported,
     /// keyd's own fault, logged there.
     Internal,
+    /// There is no room for another key.
+    Full,
 }
 
 impl Refused {

@@ -26,7 +26,7 @@ pub(super) async fn exchange(
         Some(read) => (Some(read.asker), (read.subject, read.actor, read.policies)),
         None => (None, (None, None, Vec::new())),
     };
-    let (client, now) = authenticate(asker, presented)?;
+    let (client, now) = authenticate(app, request, asker, presented).await?;
     check_grant(&client, GrantType::TokenExchange)?;
     let (found_subject, found_actor, policies) = found;
     let user = found_subject.as_ref().and_then(|party| party.user);

@@ -124,9 +124,10 @@ async fn make(
 fn algorithm(registered: IdTokenAlg) -> Algorithm {
     match registered {
         IdTokenAlg::Rs256 => Algorithm::Rs256,
-        IdTokenAlg::Es256 | IdTokenAlg::Ps256 | IdTokenAlg::Es384 | IdTokenAlg::EdDsa => {
-            Algorithm::Es256
-        }
+        IdTokenAlg::Es256 => Algorithm::Es256,
+        IdTokenAlg::Ps256 => Algorithm::Ps256,
+        IdTokenAlg::Es384 => Algorithm::Es384,
+        IdTokenAlg::EdDsa => Algorithm::EdDsa,
     }
 }
 
