@@ -214,7 +214,7 @@ CREATE TABLE outbox (
     url        text NOT NULL CHECK (length(url) <= 2000),
     -- Sent as `Authorization: Bearer`; dropped when the row is done.
     bearer     text CHECK (length(bearer) <= 1024),
-    -- May hold a link in clear: emptied when the row is done, and in any case when the link is too old.
+    -- May hold a link in clear.
     body       jsonb NOT NULL,
     created_at timestamptz NOT NULL DEFAULT now(),
     attempts   integer NOT NULL DEFAULT 0,
@@ -223,6 +223,17 @@ CREATE TABLE outbox (
     failed_at  timestamptz
 );
 CREATE INDEX outbox_due ON outbox (next_at) WHERE done_at IS NULL AND failed_at IS NULL;
+
+-- What was sent, or never will be, is kept nowhere in clear, whoever says that it is over.
+CREATE FUNCTION forget_message() RETURNS trigger LANGUAGE plpgsql SET search_path = pg_catalog, public, pg_temp AS $$
+BEGIN
+    NEW.body := '{}';
+    NEW.bearer := NULL;
+    RETURN NEW;
+END $$;
+REVOKE ALL ON FUNCTION forget_message() FROM PUBLIC;
+CREATE TRIGGER forget_message BEFORE INSERT OR UPDATE ON outbox FOR EACH ROW
+    WHEN (NEW.done_at IS NOT NULL OR NEW.failed_at IS NOT NULL) EXECUTE FUNCTION forget_message();
 
 -- ---------------------------------------------------------------------------------------------------
 -- Grants to roles
@@ -254,7 +265,7 @@ GRANT INSERT (tenant_id, user_id) ON memberships TO opentrusty_admind;
 -- The courier reads where to fetch and what to send, and writes what came of it. It sees no secret of ours.
 GRANT SELECT (id, client_id, tenant_id, metadata, status) ON clients TO opentrusty_courier;
 GRANT SELECT, INSERT, UPDATE (uri, jwks, fetched_at, tried_at) ON client_keys TO opentrusty_courier;
-GRANT SELECT, UPDATE (attempts, next_at, done_at, failed_at, bearer, body) ON outbox TO opentrusty_courier;
+GRANT SELECT, UPDATE (attempts, next_at, done_at, failed_at, bearer) ON outbox TO opentrusty_courier;
 DO $$
 BEGIN
     IF to_regclass('public._sqlx_migrations') IS NOT NULL THEN
@@ -367,13 +378,9 @@ BEGIN
         GET DIAGNOSTICS n = ROW_COUNT;
         removed := removed + n;
     END LOOP;
-    -- What was sent, or would come too late, is no longer needed in clear.
-    UPDATE outbox SET body = '{}', bearer = NULL,
-        failed_at = CASE WHEN done_at IS NULL THEN coalesce(failed_at, now()) END
-    WHERE id IN (
-        SELECT id FROM outbox WHERE (body <> '{}' OR bearer IS NOT NULL)
-            AND (done_at IS NOT NULL OR failed_at IS NOT NULL
-                 OR created_at < now() - interval '1 hour')
+    -- Where no courier runs, a message does not wait for ever.
+    UPDATE outbox SET failed_at = now() WHERE id IN (
+        SELECT id FROM outbox WHERE done_at IS NULL AND failed_at IS NULL AND created_at < now() - interval '1 hour'
         LIMIT batch FOR UPDATE SKIP LOCKED);
     GET DIAGNOSTICS n = ROW_COUNT; removed := removed + n;
     -- Tables whose key is more than one column.

@@ -190,7 +190,7 @@ fn user_agent(request: &Request) -> Option<String> {
 
 /// Who signed in, and the hash that says so. The attempt is taken from every counter before anything is verified
 /// (W130), and given back when it was good.
-async fn verified(
+pub(super) async fn verified(
     app: &Site<'_>,
     request: &Request,
     typed: &str,

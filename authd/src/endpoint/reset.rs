@@ -1,9 +1,10 @@
 //! `/reset`: somebody forgot a password. Whatever address is typed, the answer is the same to the byte and the
-//! same statement is run (W128); a link goes to the account's own address, if there is such an account.
+//! same statements are run (W128); a link goes to the account's own address, if there is such an account.
 
 use http::StatusCode;
 use oauth::account::email_key;
 use oauth::secret::Enrolment;
+use oauth::throttle::Door;
 use secrecy::SecretString;
 use web::response::Csp;
 use web::{Request, Response};
@@ -14,7 +15,7 @@ use crate::failure::Failure;
 use crate::issuer::Site;
 use crate::pages;
 use crate::routes::form;
-use crate::store::Reset;
+use crate::store::{Admission, Reset};
 
 const PURPOSE: Purpose<'static> = Purpose { form: "reset", subject: "" };
 
@@ -31,6 +32,14 @@ pub(crate) async fn post(app: &Site<'_>, request: &Request) -> Result<Response, 
     let typed = form.one("username").map_err(|_| Failure::Forbidden)?.unwrap_or_default();
     // A spelling that is no address is looked up all the same: the same work for every answer.
     let email_key = email_key(typed).unwrap_or_else(|| "nobody".to_owned());
+    let network = web::network(request.client).to_string();
+    let counters = [
+        app.throttle_key(Door::Reset, &email_key).await?,
+        app.throttle_key(Door::ResetNetwork, &network).await?,
+    ];
+    if let Admission::Wait(wait_s) = app.store.reserve(&counters).await? {
+        return Err(Failure::TooMany(wait_s));
+    }
     let token = secret::<Enrolment>()?;
     let link = SecretString::from(format!("{}/enroll?token={}", app.issuer(), token.reveal()));
     let reset = Reset {

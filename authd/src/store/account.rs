@@ -203,18 +203,6 @@ impl Store {
         Ok(())
     }
 
-    /// The hash that a person's password is verified against.
-    pub(crate) async fn password_of(
-        &self,
-        user: UserId,
-    ) -> Result<Option<SecretString>, StoreError> {
-        let hash =
-            sqlx::query_scalar!("SELECT password_hash FROM credentials WHERE user_id = $1", user.0)
-                .fetch_optional(&self.pool)
-                .await?;
-        Ok(hash.map(SecretString::from))
-    }
-
     /// The gate of a password change: a transaction whose first statement waits for every sign-in and every code
     /// under way for the account, so that the second sees what they made and ends it, as in `enrol` (W44).
     ///

@@ -5,11 +5,11 @@ use oauth::secret::Session;
 use secrecy::{ExposeSecret as _, SecretString};
 use web::{Request, Response};
 
+use super::super::login::verified;
 use super::{FRESH_S, current, is_fresh, render, sign_in, subject};
 use crate::app::secret;
 use crate::browser::{Cookies, Purpose, check_form, set_session, with_cookie};
 use crate::failure::{Failure, Problem};
-use crate::hasher::Verdict;
 use crate::issuer::Site;
 use crate::pages::{self, Next};
 use crate::routes::form;
@@ -41,10 +41,8 @@ pub(crate) async fn post(app: &Site<'_>, request: &Request) -> Result<Response, 
         let problem = "Choose a password that differs from the one you have.";
         return render(app, request, &session, Some(problem.to_owned())).await;
     }
-    let stored = app.store.password_of(session.user).await?;
-    let verdict = app.hasher.verify(old, stored.as_ref()).await?;
-    let (Some(verified), Verdict::Right | Verdict::Outdated(_)) = (stored, verdict) else {
-        app.store.sign_in_failed(Some(session.user), request.id.as_str()).await?;
+    // Guesses count as they do at a sign-in.
+    let Some((_, verified)) = verified(app, request, &session.email, old).await? else {
         let problem = "That is not your current password.";
         return render(app, request, &session, Some(problem.to_owned())).await;
     };
