@@ -1,6 +1,9 @@
 //! One module per endpoint.
 
 pub(crate) mod authorize;
+pub(crate) mod backchannel;
+pub(crate) mod ciba;
+pub(crate) mod completion;
 pub(crate) mod consent;
 pub(crate) mod decision;
 pub(crate) mod device;

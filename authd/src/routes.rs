@@ -8,8 +8,8 @@ use web::{Handler, Request, Response};
 
 use crate::app::App;
 use crate::endpoint::{
-    authorize, consent, device, device_authorization, enroll, introspect, login, logout, metadata,
-    revoke, token, userinfo,
+    authorize, backchannel, ciba, completion, consent, device, device_authorization, enroll,
+    introspect, login, logout, metadata, revoke, token, userinfo,
 };
 use crate::failure::{Failure, Reader, respond};
 use crate::issuer::Site;
@@ -59,7 +59,12 @@ impl<'a> Target<'a> {
         match self.segments() {
             [
                 "oauth",
-                "token" | "userinfo" | "introspect" | "revoke" | "device_authorization",
+                "token"
+                | "userinfo"
+                | "introspect"
+                | "revoke"
+                | "device_authorization"
+                | "bc-authorize",
                 ..,
             ]
             | [".well-known", ..]
@@ -76,7 +81,7 @@ async fn route(app: &App, request: &Request, target: &Target<'_>) -> Result<Resp
     // Only documents answer HEAD: nothing else may be touched by a method that is thought to do nothing (W102).
     let read = get || request.method == Method::HEAD;
     let post = request.method == Method::POST;
-    if post && matches!(segments, ["login" | "consent" | "logout" | "enroll" | "device"]) {
+    if post && matches!(segments, ["login" | "consent" | "logout" | "enroll" | "device" | "ciba"]) {
         crate::browser::same_origin(site, request)?;
     }
     // What is the process's own is at no tenant's issuer.
@@ -100,6 +105,9 @@ async fn route(app: &App, request: &Request, target: &Target<'_>) -> Result<Resp
         ["oauth", "device_authorization"] if post => {
             device_authorization::post(site, request).await
         }
+        ["oauth", "bc-authorize"] if post => backchannel::post(site, request).await,
+        ["oauth", "bc-authorize", "complete"] if get => completion::list(site, request).await,
+        ["oauth", "bc-authorize", "complete"] if post => completion::post(site, request).await,
         [] if get => Ok(web::response::redirect_303(&site.path("/login"))),
         ["login"] if get => login::show(site, request).await,
         ["login"] if post => login::post(site, request).await,
@@ -109,6 +117,8 @@ async fn route(app: &App, request: &Request, target: &Target<'_>) -> Result<Resp
         ["logout"] if post => logout::post(site, request).await,
         ["enroll"] if get => enroll::show(site, request).await,
         ["enroll"] if post => enroll::post(site, request).await,
+        ["ciba"] if get => ciba::show(site, request).await,
+        ["ciba"] if post => ciba::post(site, request).await,
         ["device"] if get => device::show(site, request).await,
         ["device"] if post => device::post(site, request).await,
         ["static", "style.css"] if read => Ok(metadata::style()),
@@ -127,9 +137,12 @@ fn allowed(segments: &[&str]) -> Option<&'static str> {
         | [".well-known", "openid-configuration" | "oauth-authorization-server" | "jwks.json"]
         | ["static", "style.css" | "form-post.js"] => Some("GET, HEAD"),
         ["oauth", "authorize" | "userinfo" | "logout"]
-        | ["login" | "consent" | "logout" | "enroll" | "device"] => Some("GET, POST"),
+        | ["oauth", "bc-authorize", "complete"]
+        | ["login" | "consent" | "logout" | "enroll" | "device" | "ciba"] => Some("GET, POST"),
         [] | ["oauth", "authorize", _] => Some("GET"),
-        ["oauth", "token" | "introspect" | "revoke" | "device_authorization"] => Some("POST"),
+        ["oauth", "token" | "introspect" | "revoke" | "device_authorization" | "bc-authorize"] => {
+            Some("POST")
+        }
         _ => None,
     }
 }

@@ -10,6 +10,7 @@
 )]
 
 mod answers;
+mod deferred;
 mod flow;
 mod world;
 
@@ -20,6 +21,7 @@ use e2e::{Connection, Options, Response, Stand};
 use url::Url;
 
 pub(crate) use answers::*;
+pub(crate) use deferred::*;
 pub(crate) use flow::*;
 pub(crate) use world::*;
 
