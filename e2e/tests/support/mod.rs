@@ -10,7 +10,7 @@
 )]
 
 mod answers;
-mod deferred;
+pub(crate) mod deferred;
 mod flow;
 mod world;
 
@@ -21,7 +21,6 @@ use e2e::{Connection, Options, Response, Stand};
 use url::Url;
 
 pub(crate) use answers::*;
-pub(crate) use deferred::*;
 pub(crate) use flow::*;
 pub(crate) use world::*;
 
