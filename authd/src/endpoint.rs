@@ -2,6 +2,9 @@
 
 pub(crate) mod account;
 pub(crate) mod authorize;
+pub(crate) mod backchannel;
+pub(crate) mod ciba;
+pub(crate) mod completion;
 pub(crate) mod consent;
 pub(crate) mod decision;
 pub(crate) mod device;

@@ -141,6 +141,22 @@ pub(crate) struct DeviceConfirm<'a> {
     pub(crate) csrf: &'a str,
 }
 
+/// One of a list of requests, with the secrets of its form.
+pub(crate) struct Asked {
+    pub(crate) asking: Asking,
+    pub(crate) handle: String,
+    pub(crate) csrf: String,
+}
+
+/// What waits for a person.
+#[derive(Template)]
+#[template(path = "ciba.html")]
+pub(crate) struct Ciba<'a> {
+    pub(crate) base: &'a str,
+    pub(crate) email: &'a str,
+    pub(crate) requests: Vec<Asked>,
+}
+
 #[derive(Template)]
 #[template(path = "reset.html")]
 pub(crate) struct Reset<'a> {

@@ -27,7 +27,7 @@ use sqlx::PgPool;
 pub(crate) use account::{ApplicationLine, Ending, NewPassword, SessionLine};
 pub(crate) use clients::Asker;
 pub(crate) use codes::{Access, CodeGrant, Outcome, Redeem};
-pub(crate) use decisions::{Decide, Waiting, Witness};
+pub(crate) use decisions::{Authenticator, Decide, Reach, Waiting, Witness};
 pub(crate) use deferred::{Begun, NewRequest, RedeemDeferred, Redeemed};
 pub(crate) use enrolments::Reset;
 pub(crate) use exchange::Exchange;

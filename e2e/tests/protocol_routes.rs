@@ -14,7 +14,7 @@ use support::*;
 const FORM_TYPE: (&str, &str) = ("content-type", "application/x-www-form-urlencoded");
 
 /// Every path with the methods that it has.
-const ROUTES: [(&str, &[&str]); 21] = [
+const ROUTES: [(&str, &[&str]); 26] = [
     ("/healthz", &["GET", "HEAD"]),
     ("/readyz", &["GET", "HEAD"]),
     ("/.well-known/openid-configuration", &["GET", "HEAD"]),
@@ -36,6 +36,11 @@ const ROUTES: [(&str, &[&str]); 21] = [
     ("/account/applications/withdraw", &["POST"]),
     ("/account/password", &["POST"]),
     ("/account/invitations", &["POST"]),
+    ("/oauth/device_authorization", &["POST"]),
+    ("/oauth/bc-authorize", &["POST"]),
+    ("/oauth/bc-authorize/complete", &["GET", "POST"]),
+    ("/device", &["GET", "POST"]),
+    ("/ciba", &["GET", "POST"]),
 ];
 
 #[test]

@@ -11,7 +11,7 @@ use crate::browser::Cookies;
 use crate::failure::{Failure, Problem};
 use crate::issuer::Site;
 use crate::pages::Asking;
-use crate::store::{Decide, SessionRow, Waiting, Witness};
+use crate::store::{Decide, Reach, SessionRow, Waiting, Witness};
 
 /// Whoever is signed in at this browser, and whether they proved who they are a moment ago.
 pub(super) async fn visitor(
@@ -27,6 +27,11 @@ pub(super) async fn visitor(
 /// The way to the sign-in and back.
 pub(super) fn sign_in(app: &Site<'_>, landing: super::landing::Landing) -> Response {
     web::response::redirect_303(&app.path(&landing.sign_in()))
+}
+
+/// Requests of every client of this issuer.
+pub(super) fn everyone<'a>(app: &'a Site<'_>) -> Reach<'a> {
+    Reach { issuer: app.issuer(), tenant: None }
 }
 
 /// A request in words.
@@ -81,7 +86,7 @@ pub(super) async fn decide(
     if app.store.decide(&gate).await? {
         return Ok(());
     }
-    let now = app.store.waiting(app.issuer(), (kind, person), user).await?;
+    let now = app.store.waiting(&everyone(app), (kind, person), user).await?;
     let decided = now.is_some_and(|waiting| waiting.decided);
     Err(Failure::Page(if decided { Problem::Decided } else { Problem::Lapsed }))
 }

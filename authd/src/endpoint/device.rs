@@ -14,7 +14,7 @@ use oauth::ids::UserId;
 use web::response::Csp;
 use web::{Request, Response};
 
-use super::decision::{asking, decide, sign_in, visitor};
+use super::decision::{asking, decide, everyone, sign_in, visitor};
 use super::landing::Landing;
 use crate::browser::{Cookies, Purpose, check_form, form_token};
 use crate::failure::{Failure, Problem};
@@ -74,7 +74,7 @@ async fn find(
     code: UserCode,
 ) -> Result<Option<Waiting>, Failure> {
     let name = (Kind::Device, keyed::user_code(app, code).await?);
-    Ok(app.store.waiting(app.issuer(), name, person.user).await?)
+    Ok(app.store.waiting(&everyone(app), name, person.user).await?)
 }
 
 async fn ask(

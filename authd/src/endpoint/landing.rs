@@ -13,6 +13,8 @@ pub(crate) enum Landing {
     Account,
     /// Where a device's code is typed, with the code if it is known.
     Device(Option<UserCode>),
+    /// What applications ask of a person who is elsewhere.
+    Ciba,
 }
 
 impl Landing {
@@ -24,6 +26,7 @@ impl Landing {
                 let code = form.one("user_code").ok().flatten();
                 Some(Self::Device(code.and_then(UserCode::parse)))
             }
+            "ciba" => Some(Self::Ciba),
             _ => None,
         }
     }
@@ -31,7 +34,7 @@ impl Landing {
     /// The code that goes along.
     pub(crate) fn user_code(self) -> Option<UserCode> {
         match self {
-            Self::Account => None,
+            Self::Account | Self::Ciba => None,
             Self::Device(code) => code,
         }
     }
@@ -40,6 +43,7 @@ impl Landing {
     pub(crate) fn path(self) -> String {
         match self {
             Self::Account => "/account".to_owned(),
+            Self::Ciba => "/ciba".to_owned(),
             Self::Device(None) => "/device".to_owned(),
             Self::Device(Some(code)) => format!("/device?user_code={code}"),
         }
@@ -59,6 +63,7 @@ impl fmt::Display for Landing {
         f.write_str(match self {
             Self::Account => "account",
             Self::Device(_) => "device",
+            Self::Ciba => "ciba",
         })
     }
 }
@@ -74,6 +79,7 @@ mod tests {
     #[test]
     fn w117_only_known_words_lead_anywhere() {
         assert_eq!(landing("to=account").as_deref(), Some("/account"));
+        assert_eq!(landing("to=ciba&user_code=x").as_deref(), Some("/ciba"));
         assert_eq!(landing("to=device").as_deref(), Some("/device"));
         let with_code = landing("to=device&user_code=bcdf+ghjk");
         assert_eq!(with_code.as_deref(), Some("/device?user_code=BCDF-GHJK"));

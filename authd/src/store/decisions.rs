@@ -2,9 +2,9 @@
 
 use oauth::client::{Client, Draft};
 use oauth::deferred::{FRESH_S, Kind};
-use oauth::ids::{GrantId, SessionId, TokenId, UserId};
-use oauth::secret::Session;
-use oauth::{Hashed, ScopeSet};
+use oauth::ids::{GrantId, SessionId, TenantId, TokenId, UserId};
+use oauth::secret::{Access, Session};
+use oauth::{Hashed, ScopeSet, Timestamp};
 use sqlx::types::Json;
 use store::audit::Event;
 use uuid::Uuid;
@@ -19,7 +19,8 @@ pub(crate) struct Waiting {
     pub(crate) binding_message: Option<String>,
     /// The address that it came from.
     pub(crate) origin: String,
-    /// Seconds since it began.
+    pub(crate) began_at: Timestamp,
+    /// Seconds since then.
     pub(crate) age_s: u32,
     /// Seconds until it is over.
     pub(crate) left_s: u32,
@@ -36,6 +37,7 @@ struct WaitingRow {
     scopes: Vec<String>,
     binding_message: Option<String>,
     origin: String,
+    began_at: i64,
     age_s: i64,
     left_s: i64,
     decided: bool,
@@ -58,6 +60,7 @@ impl TryFrom<WaitingRow> for Waiting {
             scopes: scopes(&row.scopes, "deferred_requests.scopes")?,
             binding_message: row.binding_message,
             origin: row.origin,
+            began_at: Timestamp(row.began_at),
             age_s: seconds(row.age_s),
             left_s: seconds(row.left_s),
             decided: row.decided,
@@ -73,6 +76,21 @@ pub(crate) enum Witness {
     Session(SessionId),
     /// A token of their authenticator app.
     Token(TokenId),
+}
+
+/// Whose requests are within reach: those of an issuer's clients, and of one tenant alone if one is named.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Reach<'a> {
+    pub(crate) issuer: &'a str,
+    pub(crate) tenant: Option<TenantId>,
+}
+
+/// An app that shows a token, and whose it is.
+pub(crate) struct Authenticator {
+    pub(crate) client: Client,
+    pub(crate) scopes: ScopeSet,
+    pub(crate) token: TokenId,
+    pub(crate) user: UserId,
 }
 
 /// The gate's arguments.
@@ -104,11 +122,74 @@ impl Store {
         }))
     }
 
-    /// The request of this name at this issuer that this person may decide or has decided: of a client that is
-    /// theirs too. `tenant`: of that tenant's clients only.
-    pub(crate) async fn waiting(
+    /// Whoever shows a token of their authenticator app. `None`: it is no live token of this issuer with a
+    /// person behind it.
+    pub(crate) async fn authenticator(
         &self,
         issuer: &str,
+        hash: Hashed<Access>,
+    ) -> Result<Option<Authenticator>, StoreError> {
+        let row = sqlx::query!(
+            r#"SELECT c.id AS "id!", c.tenant_id, c.client_id AS "client_id!", c.metadata AS "metadata!: Json<Draft>",
+                   a.jti, a.scopes, g.user_id
+               FROM access_tokens a JOIN live_grants g ON g.id = a.grant_id
+                   JOIN live_clients c ON c.id = g.client AND c.issuer = $1
+               WHERE a.token_hash = $2 AND a.revoked_at IS NULL AND a.expires_at > now()"#,
+            issuer,
+            hash.as_bytes(),
+        )
+        .fetch_optional(&self.pool)
+        .await?;
+        let Some(row) = row else { return Ok(None) };
+        let Some(user) = row.user_id else { return Ok(None) };
+        let client = ClientRow {
+            id: row.id,
+            tenant_id: row.tenant_id,
+            client_id: row.client_id,
+            metadata: row.metadata,
+        };
+        Ok(Some(Authenticator {
+            client: client.try_into()?,
+            scopes: scopes(&row.scopes, "access_tokens.scopes")?,
+            token: TokenId(row.jti),
+            user: UserId(user),
+        }))
+    }
+
+    /// What waits for this person and can be decided, oldest first.
+    pub(crate) async fn waiting_for(
+        &self,
+        reach: &Reach<'_>,
+        user: UserId,
+    ) -> Result<Vec<Waiting>, StoreError> {
+        let rows = sqlx::query_as!(
+            WaitingRow,
+            r#"SELECT c.id AS "id!", c.tenant_id, c.client_id AS "client_id!", c.metadata AS "metadata!: Json<Draft>",
+                   r.scopes, r.binding_message, coalesce(r.origin, '') AS "origin!",
+                   extract(epoch FROM r.created_at)::bigint AS "began_at!",
+                   extract(epoch FROM now() - r.created_at)::bigint AS "age_s!",
+                   extract(epoch FROM r.expires_at - now())::bigint AS "left_s!",
+                   r.decided_at IS NOT NULL AS "decided!", r.poll_hash
+               FROM deferred_requests r JOIN live_clients c ON c.id = r.client AND c.issuer = $1
+               WHERE r.user_id = $3 AND r.kind = 'ciba' AND r.decided_at IS NULL AND r.expires_at > now()
+                 AND ($2::uuid IS NULL OR c.tenant_id = $2)
+                 AND (c.tenant_id IS NULL OR EXISTS (
+                     SELECT FROM memberships m
+                     WHERE m.tenant_id = c.tenant_id AND m.user_id = $3 AND m.status = 'active'))
+               ORDER BY r.created_at, r.poll_hash LIMIT 20"#,
+            reach.issuer,
+            reach.tenant.map(|tenant| tenant.0),
+            user.0,
+        )
+        .fetch_all(&self.pool)
+        .await?;
+        rows.into_iter().map(Waiting::try_from).collect()
+    }
+
+    /// The request of this name that this person may decide or has decided.
+    pub(crate) async fn waiting(
+        &self,
+        reach: &Reach<'_>,
         (kind, person): (Kind, [u8; 32]),
         user: UserId,
     ) -> Result<Option<Waiting>, StoreError> {
@@ -116,19 +197,21 @@ impl Store {
             WaitingRow,
             r#"SELECT c.id AS "id!", c.tenant_id, c.client_id AS "client_id!", c.metadata AS "metadata!: Json<Draft>",
                    r.scopes, r.binding_message, coalesce(r.origin, '') AS "origin!",
+                   extract(epoch FROM r.created_at)::bigint AS "began_at!",
                    extract(epoch FROM now() - r.created_at)::bigint AS "age_s!",
                    extract(epoch FROM r.expires_at - now())::bigint AS "left_s!",
                    r.decided_at IS NOT NULL AS "decided!", r.poll_hash
                FROM deferred_requests r JOIN live_clients c ON c.id = r.client AND c.issuer = $1
-               WHERE r.person_hash = $2 AND r.kind = $3 AND r.expires_at > now()
+               WHERE ($5::uuid IS NULL OR c.tenant_id = $5) AND r.person_hash = $2 AND r.kind = $3 AND r.expires_at > now()
                  AND (r.user_id = $4 OR (r.kind = 'device' AND r.user_id IS NULL))
                  AND (c.tenant_id IS NULL OR EXISTS (
                      SELECT FROM memberships m
                      WHERE m.tenant_id = c.tenant_id AND m.user_id = $4 AND m.status = 'active'))"#,
-            issuer,
+            reach.issuer,
             person.as_slice(),
             kind.as_str(),
             user.0,
+            reach.tenant.map(|tenant| tenant.0),
         )
         .fetch_optional(&self.pool)
         .await?;

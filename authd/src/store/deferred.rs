@@ -3,7 +3,7 @@
 use oauth::claims::Holder;
 use oauth::client::Draft;
 use oauth::deferred::{Kind, State, Stored};
-use oauth::ids::{ClientId, ClientKey, UserId};
+use oauth::ids::{ClientId, ClientKey, TenantId, UserId};
 use oauth::secret::Refresh;
 use oauth::{Hashed, ScopeSet, Timestamp};
 use secrecy::{ExposeSecret as _, SecretString};
@@ -102,6 +102,31 @@ impl Store {
         let Some(row) = row else { return Ok(None) };
         let defaults = scopes(&row.defaults, "scopes.name")?;
         Ok(Some((asker!(row)?, defaults)))
+    }
+
+    /// Whom a CIBA request of a client of this tenant names: by the canonical key of an e-mail address, or by what
+    /// the tenant calls them. `None`: nobody who could approve it; the caller does the same either way (W128).
+    pub(crate) async fn hinted_person(
+        &self,
+        tenant: Option<TenantId>,
+        email_key: Option<&str>,
+        sub: Option<&str>,
+    ) -> Result<Option<UserId>, StoreError> {
+        let user = sqlx::query_scalar!(
+            r#"SELECT u.id FROM users u
+               WHERE u.id = coalesce((SELECT n.user_id FROM subjects n
+                                      WHERE n.sub = $3 AND n.tenant_id IS NOT DISTINCT FROM $1),
+                                     (SELECT e.id FROM users e WHERE e.email_key = $2))
+                 AND u.status = 'active'
+                 AND ($1::uuid IS NULL OR EXISTS (
+                     SELECT FROM memberships m WHERE m.tenant_id = $1 AND m.user_id = u.id AND m.status = 'active'))"#,
+            tenant.map(|tenant| tenant.0),
+            email_key,
+            sub,
+        )
+        .fetch_optional(&self.pool)
+        .await?;
+        Ok(user.map(UserId))
     }
 
     /// Lets a request wait, unless as many are open as may be. Those of one quota take turns: the count is read

@@ -11,6 +11,7 @@
 
 pub(crate) mod account;
 mod answers;
+pub(crate) mod deferred;
 mod flow;
 pub(crate) mod racing;
 pub(crate) mod statements;
