@@ -13,6 +13,7 @@ use crate::uri::RedirectUri;
 use crate::{Error, ErrorCode, ScopeSet, Timestamp};
 
 pub use authenticate::{Authenticated, Evidence, Unproven};
+pub(crate) use metadata::is_unseen;
 pub use metadata::{
     AuthMethod, Delivery, Draft, GrantType, IdTokenAlg, InvalidMetadata, Keys, Metadata,
     display_name,

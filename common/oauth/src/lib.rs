@@ -5,7 +5,7 @@
 //!
 //! Where to start reading: [`authorize`] (request → interaction → code), then [`code`] and [`refresh`]
 //! (artefact → tokens). Every parser of public bytes is here too: [`form`], [`basic`], [`cookie`],
-//! [`jwt`], [`jwk`], [`assertion`], [`uri`].
+//! [`jwt`], [`jwk`], [`assertion`], [`rar`], [`uri`].
 #![warn(missing_docs)]
 
 pub mod account;
@@ -27,6 +27,7 @@ pub mod jwt;
 pub mod logout;
 pub mod password;
 pub mod pkce;
+pub mod rar;
 pub mod refresh;
 pub mod scope;
 pub mod secret;

@@ -390,14 +390,23 @@ fn keys(jwks: Option<&Value>, uri: Option<String>) -> Result<Option<Keys>, Inval
     }
 }
 
+/// A control, or a character that takes no room or reorders text: nobody sees what it does (W123).
+pub(crate) fn is_unseen(c: char) -> bool {
+    c.is_control()
+        || matches!(
+            c,
+            '\u{200b}'..='\u{200f}' | '\u{ad}' | '\u{61c}' | '\u{2028}' | '\u{2029}' | '\u{3164}'
+        )
+        || matches!(c, '\u{202a}'..='\u{202e}' | '\u{2060}'..='\u{2069}' | '\u{feff}')
+}
+
 /// A name people will see on the consent page: no controls and nothing that reorders text (W123).
 pub fn display_name(name: &str) -> Result<String, InvalidMetadata> {
-    let reorders = |c: char| matches!(c, '\u{200b}'..='\u{200f}' | '\u{ad}' | '\u{61c}' | '\u{2028}' | '\u{2029}' | '\u{3164}' | '\u{202a}'..='\u{202e}' | '\u{2060}'..='\u{2069}' | '\u{feff}');
     let name = name.trim();
     if !(1..=100).contains(&name.chars().count()) {
         return Err(invalid("client_name", "1 to 100 characters"));
     }
-    if name.chars().any(|c| c.is_control() || reorders(c)) {
+    if name.chars().any(is_unseen) {
         return Err(invalid("client_name", "no control or direction characters"));
     }
     Ok(name.to_owned())
