@@ -3,26 +3,11 @@
 use oauth::rar::{Details, Element, Part, Summary, Type};
 use serde_json::{Map, Value};
 
-/// Keywords whose meaning is enforced, or that mean nothing.
-const KEYWORDS: [&str; 15] = [
-    "$schema",
-    "additionalProperties",
-    "const",
-    "description",
-    "enum",
-    "items",
-    "maxItems",
-    "maxLength",
-    "maximum",
-    "minItems",
-    "minLength",
-    "minimum",
-    "properties",
-    "required",
-    "title",
-];
+/// Keywords that the plainer reading below does not know.
+const BEYOND: [&str; 5] =
+    ["pattern", "uniqueItems", "exclusiveMinimum", "exclusiveMaximum", "multipleOf"];
 
-/// `{"schema": .., "summary": .., "element": ..}`. A schema that is accepted has no keyword that is ignored; an
+/// `{"schema": .., "summary": .., "element": ..}`. An
 /// element that is accepted matches it as another, plainer reading sees it; and the words say all of it.
 pub fn detail_type(bytes: &[u8]) -> bool {
     let Ok(value) = serde_json::from_slice::<Value>(bytes) else { return false };
@@ -36,13 +21,12 @@ pub fn detail_type(bytes: &[u8]) -> bool {
             return false;
         }
     };
-    closed(schema);
     assert!(summary.chars().count() <= 500 && !summary.contains(char::is_control));
     let Ok(details) = Details::try_from(vec![value["element"].clone()]) else { return true };
     let element = details.iter().next().expect("one element");
     let accepted = kind.accepts(element);
     said(&kind.describe(element), element);
-    if !(exact(schema) && exact(&value["element"])) {
+    if !(exact(schema) && exact(&value["element"])) || goes_beyond(schema) {
         return true;
     }
     let mut members = element.members().clone();
@@ -68,19 +52,21 @@ fn exact(value: &Value) -> bool {
     }
 }
 
-fn closed(schema: &Value) {
-    let keywords = schema.as_object().expect("a schema");
-    assert!(keywords.keys().all(|word| word == "type" || KEYWORDS.contains(&word.as_str())));
-    let object = schema["type"] == "object";
-    assert_eq!(object, schema.get("additionalProperties").is_some());
-    assert_ne!(schema.get("additionalProperties"), Some(&Value::Bool(true)));
-    for inner in schema["properties"].as_object().unwrap_or(&Map::new()).values() {
-        closed(inner);
-    }
-    for inner in ["items", "additionalProperties"].map(|word| &schema[word]) {
-        if inner.is_object() {
-            closed(inner);
-        }
+/// Whether a schema, or one inside it, has a keyword that is not looked at here.
+fn goes_beyond(schema: &Value) -> bool {
+    let Some(keywords) = schema.as_object() else { return false };
+    BEYOND.iter().any(|word| keywords.contains_key(*word))
+        || ["items", "additionalProperties"].iter().any(|word| goes_beyond(&schema[word]))
+        || schema["properties"].as_object().is_some_and(|named| named.values().any(goes_beyond))
+}
+
+/// `type`, or what the other keywords are about.
+fn kind_of(schema: &Value) -> Option<&str> {
+    let has = |word: &str| schema.get(word).is_some();
+    match schema["type"].as_str() {
+        None if has("properties") || has("required") => Some("object"),
+        None if has("items") => Some("array"),
+        named => named,
     }
 }
 
@@ -94,12 +80,14 @@ fn matches(schema: &Value, value: &Value) -> bool {
     let listed =
         schema["enum"].as_array().is_none_or(|list| list.iter().any(|one| same(one, value)));
     let constant = schema.get("const").is_none_or(|one| same(one, value));
-    let typed = match schema["type"].as_str() {
+    let typed = match kind_of(schema) {
         None => true,
         Some("object") => value.as_object().is_some_and(|members| object(schema, members)),
         Some("array") => value.as_array().is_some_and(|items| {
             within(size(items.len()), "minItems", "maxItems")
-                && items.iter().all(|item| matches(&schema["items"], item))
+                && items
+                    .iter()
+                    .all(|item| schema["items"].is_boolean() || matches(&schema["items"], item))
         }),
         Some("string") => value
             .as_str()
@@ -121,7 +109,7 @@ fn object(schema: &Value, members: &Map<String, Value>) -> bool {
     required.is_none_or(|names| names.iter().all(there))
         && members.iter().all(|(name, value)| {
             let inner = schema["properties"].get(name).unwrap_or(&schema["additionalProperties"]);
-            inner.is_object() && matches(inner, value)
+            *inner == Value::Bool(true) || inner.is_object() && matches(inner, value)
         })
 }
 

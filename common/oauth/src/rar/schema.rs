@@ -1,10 +1,10 @@
 //! The part of JSON Schema (2020-12) that a type of authorization details is described in.
 //!
-//! A part that everybody reads alike, and that costs no more than the value is long: no references, no
-//! regular expressions, no combination of schemas, no formats. Whatever is outside of it is refused when a
-//! type is defined, never ignored: a constraint that its author believes in is enforced or does not exist.
-//! Objects are closed, as RFC 9396 §5 wants unknown fields refused: `additionalProperties` must be `false`, or
-//! the schema of the others. Integers are written as integers: `1.0` is none.
+//! A part that everybody reads alike, and that costs no more than the value is long: no references and no
+//! combination of schemas. A keyword outside of it is refused when a type is defined, never ignored: a constraint
+//! that its author believes in is enforced or does not exist. Annotations, `format` among them, constrain nothing.
+//! Objects are closed unless they say otherwise, as RFC 9396 §5 wants unknown fields refused. Integers are written
+//! as integers: `1.0` is none.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -31,13 +31,38 @@ enum Kind {
     Array {
         items: Box<Schema>,
         lengths: Range<usize>,
+        unique: bool,
     },
     String {
         lengths: Range<usize>,
+        pattern: Option<Pattern>,
     },
     Integer(Range<i128>),
-    Number(Range<f64>),
+    Number {
+        range: Range<f64>,
+        /// Bounds that do not belong to it.
+        open: Range<f64>,
+        step: Option<f64>,
+    },
     Boolean,
+}
+
+/// A compiled `pattern`.
+#[derive(Debug, Clone)]
+struct Pattern(regex_lite::Regex);
+
+impl PartialEq for Pattern {
+    fn eq(&self, other: &Self) -> bool {
+        self.0.as_str() == other.0.as_str()
+    }
+}
+
+/// How far from a whole number of steps a decimal may be for its binary form.
+const STEP_TOLERANCE: f64 = 1e-9;
+
+fn is_multiple(number: f64, step: f64) -> bool {
+    let steps = number / step;
+    (steps - steps.round()).abs() <= STEP_TOLERANCE * steps.abs().max(1.0)
 }
 
 #[derive(Debug, Clone, PartialEq)]
@@ -62,6 +87,11 @@ impl<T: PartialOrd + Copy> Range<T> {
 }
 
 impl Schema {
+    /// Whatever there is.
+    const fn any() -> Self {
+        Self { allowed: None, kind: Kind::Any }
+    }
+
     /// Whether the members of an element are those of this type. `type` is the element's own: a schema may
     /// describe it and need not.
     pub(super) fn accepts_element(&self, members: &Map<String, Value>) -> bool {
@@ -71,7 +101,7 @@ impl Schema {
             | Kind::Array { .. }
             | Kind::String { .. }
             | Kind::Integer(_)
-            | Kind::Number(_)
+            | Kind::Number { .. }
             | Kind::Boolean => false,
         }
     }
@@ -87,7 +117,7 @@ impl Schema {
             | Kind::Array { .. }
             | Kind::String { .. }
             | Kind::Integer(_)
-            | Kind::Number(_)
+            | Kind::Number { .. }
             | Kind::Boolean => false,
         }
     }
@@ -103,24 +133,35 @@ impl Kind {
         match (self, value) {
             (Self::Any, _) | (Self::Boolean, Value::Bool(_)) => true,
             (Self::Object(object), Value::Object(members)) => object.accepts(members, None),
-            (Self::Array { items, lengths }, Value::Array(list)) => {
-                lengths.contains(list.len()) && list.iter().all(|item| items.accepts(item))
+            (Self::Array { items, lengths, unique }, Value::Array(list)) => {
+                let alone = |(index, item): (usize, &Value)| {
+                    !list.iter().skip(index + 1).any(|other| same(item, other))
+                };
+                lengths.contains(list.len())
+                    && list.iter().all(|item| items.accepts(item))
+                    && (!unique || list.iter().enumerate().all(alone))
             }
-            (Self::String { lengths }, Value::String(text)) => {
+            (Self::String { lengths, pattern }, Value::String(text)) => {
                 lengths.contains(text.chars().count())
+                    && pattern.as_ref().is_none_or(|pattern| pattern.0.is_match(text))
             }
             (Self::Integer(range), Value::Number(_)) => {
                 integer(value).is_some_and(|number| range.contains(number))
             }
-            (Self::Number(range), Value::Number(number)) => {
-                number.as_f64().is_some_and(|number| range.contains(number))
+            (Self::Number { range, open, step }, Value::Number(number)) => {
+                number.as_f64().is_some_and(|number| {
+                    range.contains(number)
+                        && open.min.is_none_or(|min| min < number)
+                        && open.max.is_none_or(|max| number < max)
+                        && step.is_none_or(|step| is_multiple(number, step))
+                })
             }
             (
                 Self::Object(_)
                 | Self::Array { .. }
                 | Self::String { .. }
                 | Self::Integer(_)
-                | Self::Number(_)
+                | Self::Number { .. }
                 | Self::Boolean,
                 _,
             ) => false,

@@ -43,7 +43,7 @@ enum Piece {
 }
 
 impl Template {
-    /// Every place must be a member that the schema names.
+    /// A place is a member that the schema names; braces around anything else are words like any other.
     pub(super) fn define(text: &str, schema: &Schema) -> Result<Self, String> {
         if !(1..=SUMMARY_MAX).contains(&text.chars().count()) || text.trim().is_empty() {
             return Err("1 to 500 characters".to_owned());
@@ -54,19 +54,22 @@ impl Template {
         let mut pieces = Vec::new();
         let mut rest = text;
         while let Some((words, tail)) = rest.split_once('{') {
-            let (path, tail) = tail.split_once('}').ok_or("a { without its }")?;
-            let path: Vec<_> = path.split('.').collect();
-            if !schema.declares(&path) {
-                return Err(format!("{{{}}} is no member of the schema", path.join(".")));
+            let place = tail
+                .split_once('}')
+                .map(|(path, tail)| (path.split('.').collect::<Vec<_>>(), tail));
+            match place.filter(|(path, _)| schema.declares(path)) {
+                Some((path, tail)) => {
+                    pieces.push(Piece::Words(words.to_owned()));
+                    pieces.push(Piece::Place(path.into_iter().map(str::to_owned).collect()));
+                    rest = tail;
+                }
+                None => {
+                    pieces.push(Piece::Words(format!("{words}{{")));
+                    rest = tail;
+                }
             }
-            pieces.push(Piece::Words(words.to_owned()));
-            pieces.push(Piece::Place(path.into_iter().map(str::to_owned).collect()));
-            rest = tail;
         }
         pieces.push(Piece::Words(rest.to_owned()));
-        if pieces.iter().any(|piece| matches!(piece, Piece::Words(words) if words.contains('}'))) {
-            return Err("a } without its {".to_owned());
-        }
         pieces.retain(|piece| !matches!(piece, Piece::Words(words) if words.is_empty()));
         Ok(Self(pieces))
     }

@@ -1,7 +1,7 @@
 use serde_json::json;
 
 use super::*;
-use crate::rar::Type;
+use crate::rar::{Details, Type};
 use crate::rar::tests::{details, payment, payment_schema, payment_type};
 
 fn text(summary: &Summary) -> String {
@@ -45,8 +45,7 @@ fn w64_the_sentence_and_the_list_say_everything() {
 
 #[test]
 fn w123_a_value_cannot_hide_or_speak_for_the_tenant() {
-    let summary =
-        described(&json!({"creditor": "A\u{202e}B\u{1}\n{amount.value}"}));
+    let summary = described(&json!({"creditor": "A\u{202e}B\u{1}\n{amount.value}"}));
     let last = summary.sentence.last().unwrap();
     assert_eq!(*last, Part::Value("A\u{fffd}B\u{fffd} {amount.value}".to_owned()));
     assert_eq!(
@@ -84,24 +83,30 @@ fn objects_and_lists_of_them_are_spelt_out() {
 
 #[test]
 fn a_summary_names_members_that_exist() {
-    for bad in [
-        "",
-        "  ",
-        "Pay {amont}",
-        "Pay {amount.}",
-        "Pay {amount.value.x}",
-        "Pay {labels.a}",
-        "Pay {actions.0}",
-        "Pay {}",
-        "Pay {creditor",
-        "Pay creditor}",
-        "Pay {{creditor}}",
-        "Pay\u{202e}",
-        "Pay\n",
-        &"x".repeat(501),
-    ] {
+    for bad in ["", "  ", "Pay\u{202e}", "Pay\n", &"x".repeat(501)] {
         let invalid = Type::define("payment", &payment_schema(), bad).unwrap_err();
         assert_eq!(invalid.field, "summary", "{bad}");
     }
     assert!(Type::define("payment", &payment_schema(), &"\u{e9}".repeat(500)).is_ok());
+    // Braces around anything but a member are words, and the member is listed after them.
+    for literal in
+        ["Pay {amont}", "Pay {amount.}", "Pay {}", "Pay {creditor", "Pay creditor}", "{{a}}"]
+    {
+        let kind = Type::define("payment", &payment_schema(), literal).unwrap();
+        let details = Details::parse(r#"[{"type": "payment", "creditor": "Ana"}]"#).unwrap();
+        let summary = kind.describe(details.iter().next().unwrap());
+        assert!(
+            summary.rest.iter().any(|(name, value)| name == "creditor" && value == "Ana"),
+            "{literal}"
+        );
+        let words: String = summary
+            .sentence
+            .iter()
+            .map(|part| match part {
+                Part::Words(words) => words.as_str(),
+                Part::Value(_) => panic!("{literal}"),
+            })
+            .collect();
+        assert_eq!(words, literal);
+    }
 }

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use serde_json::{Map, Value};
 
-use super::{Kind, Object, Range, Schema, integer};
+use super::{Kind, Object, Pattern, Range, Schema, integer};
 use crate::rar::{DEPTH_MAX, RESERVED, is_bounded};
 
 /// Longest schema, in bytes of JSON without white space.
@@ -15,8 +15,23 @@ const PROPERTIES_MAX: usize = 50;
 const VALUES_MAX: usize = 100;
 /// Longest name of a member, in bytes.
 const NAME_MAX: usize = 64;
-/// The one dialect that `$schema` may name.
-const DIALECT: &str = "https://json-schema.org/draft/2020-12/schema";
+/// Longest `pattern`, in bytes, and most memory that it may compile to.
+const PATTERN_MAX: usize = 256;
+const PATTERN_COMPILED_MAX: usize = 64 * 1024;
+/// Keywords that say something to people and tools, and constrain nothing (JSON Schema Validation §9; `format`
+/// is an annotation by default, §7.1).
+const ANNOTATIONS: [&str; 10] = [
+    "$schema",
+    "$id",
+    "$comment",
+    "title",
+    "description",
+    "default",
+    "examples",
+    "deprecated",
+    "readOnly",
+    "format",
+];
 
 /// Where a schema is wrong, as a path of keywords, and how.
 pub(in crate::rar) type Problem = (String, &'static str);
@@ -32,20 +47,13 @@ impl Schema {
         if value.to_string().len() > SCHEMA_MAX {
             return Err(here("at most 16 KiB"));
         }
-        let mut root = value.as_object().ok_or(here("a JSON object"))?.clone();
-        if root.remove("$schema").is_some_and(|dialect| dialect != DIALECT) {
-            return Err(("$schema".to_owned(), "only JSON Schema 2020-12"));
-        }
+        let root = value.as_object().ok_or(here("a JSON object"))?.clone();
         let schema = schema(root, "")?;
         let Kind::Object(object) = &schema.kind else {
             return Err(("type".to_owned(), "a type of authorization details is an object"));
         };
         if schema.allowed.is_some() {
             return Err(("enum".to_owned(), "a type of authorization details has properties"));
-        }
-        if object.additional.is_some() {
-            let problem = "false: each member of authorization details has a name";
-            return Err(("additionalProperties".to_owned(), problem));
         }
         let taken = |name: &&&str| object.properties.contains_key(**name);
         if let Some(name) = RESERVED.iter().find(taken) {
@@ -92,14 +100,8 @@ impl Keywords<'_> {
         if empty { self.wrong(lower, "above its maximum") } else { Ok(Range { min, max }) }
     }
 
-    /// `title` and `description` say something to people and nothing here.
-    fn annotations(&mut self) -> Result<(), Problem> {
-        for keyword in ["title", "description"] {
-            if self.members.remove(keyword).is_some_and(|value| !value.is_string()) {
-                return self.wrong(keyword, "a text");
-            }
-        }
-        Ok(())
+    fn drop_annotations(&mut self) {
+        self.members.retain(|keyword, _| !ANNOTATIONS.contains(&keyword.as_str()));
     }
 
     fn allowed(&mut self) -> Result<Option<Vec<Value>>, Problem> {
@@ -115,27 +117,69 @@ impl Keywords<'_> {
     }
 
     fn kind(&mut self, is_listed: bool) -> Result<Kind, Problem> {
-        let word = match self.members.remove("type") {
-            None if is_listed => return Ok(Kind::Any),
-            Some(Value::String(word)) => word,
-            None | Some(_) => return self.wrong("type", "one type, or enum or const instead"),
+        let has = |keyword: &str| self.members.contains_key(keyword);
+        let word = match self.members.get("type") {
+            Some(Value::String(word)) => word.clone(),
+            Some(_) => return self.wrong("type", "one type"),
+            // What its other keywords are about.
+            None if has("properties") || has("required") => "object".to_owned(),
+            None if has("items") => "array".to_owned(),
+            None if is_listed || self.members.is_empty() => return Ok(Kind::Any),
+            None => return self.wrong("type", "needed beside these keywords"),
         };
+        self.members.remove("type");
         let length = |value: &Value| value.as_u64().and_then(|n| usize::try_from(n).ok());
         Ok(match word.as_str() {
             "object" => Kind::Object(self.object()?),
             "array" => {
-                let Some(Value::Object(items)) = self.members.remove("items") else {
-                    return self.wrong("items", "the schema of what the array is made of");
+                let items = match self.members.remove("items") {
+                    Some(Value::Object(items)) => schema(items, &self.at("items"))?,
+                    None | Some(Value::Bool(true)) => Schema::any(),
+                    Some(_) => return self.wrong("items", "a schema"),
                 };
-                let items = Box::new(schema(items, &self.at("items"))?);
-                Kind::Array { items, lengths: self.range(["minItems", "maxItems"], length)? }
+                let unique = self.flag("uniqueItems")?;
+                let lengths = self.range(["minItems", "maxItems"], length)?;
+                Kind::Array { items: Box::new(items), lengths, unique }
             }
-            "string" => Kind::String { lengths: self.range(["minLength", "maxLength"], length)? },
+            "string" => Kind::String {
+                lengths: self.range(["minLength", "maxLength"], length)?,
+                pattern: self.pattern()?,
+            },
             "integer" => Kind::Integer(self.range(["minimum", "maximum"], integer)?),
-            "number" => Kind::Number(self.range(["minimum", "maximum"], Value::as_f64)?),
+            "number" => Kind::Number {
+                range: self.range(["minimum", "maximum"], Value::as_f64)?,
+                open: self.range(["exclusiveMinimum", "exclusiveMaximum"], Value::as_f64)?,
+                step: self
+                    .number("multipleOf", |value| value.as_f64().filter(|step| *step > 0.0))?,
+            },
             "boolean" => Kind::Boolean,
             _ => return self.wrong("type", "object, array, string, integer, number or boolean"),
         })
+    }
+
+    fn flag(&mut self, keyword: &str) -> Result<bool, Problem> {
+        match self.members.remove(keyword) {
+            None => Ok(false),
+            Some(Value::Bool(flag)) => Ok(flag),
+            Some(_) => self.wrong(keyword, "true or false"),
+        }
+    }
+
+    /// Found anywhere in the text, as JSON Schema has it. The engine takes time linear in the text, whatever the
+    /// pattern.
+    fn pattern(&mut self) -> Result<Option<Pattern>, Problem> {
+        let text = match self.members.remove("pattern") {
+            None => return Ok(None),
+            Some(Value::String(text)) if text.len() <= PATTERN_MAX => text,
+            Some(_) => return self.wrong("pattern", "at most 256 bytes"),
+        };
+        let built = regex_lite::RegexBuilder::new(&text).size_limit(PATTERN_COMPILED_MAX).build();
+        match built {
+            Ok(regex) => Ok(Some(Pattern(regex))),
+            Err(_) => {
+                self.wrong("pattern", "not a regular expression of the kind that is enforced here")
+            }
+        }
     }
 
     fn object(&mut self) -> Result<Object, Problem> {
@@ -154,13 +198,13 @@ impl Keywords<'_> {
             return self.wrong("required", "a name that is not among the properties");
         }
         let additional = match self.members.remove("additionalProperties") {
-            Some(Value::Bool(false)) => None,
+            // RFC 9396 §5 wants unknown fields refused, so a schema that says nothing is closed.
+            None | Some(Value::Bool(false)) => None,
+            Some(Value::Bool(true)) => Some(Box::new(Schema::any())),
             Some(Value::Object(inner)) => {
                 Some(Box::new(schema(inner, &self.at("additionalProperties"))?))
             }
-            None | Some(_) => {
-                return self.wrong("additionalProperties", "must be there: false, or a schema");
-            }
+            Some(_) => return self.wrong("additionalProperties", "true, false or a schema"),
         };
         Ok(Object { properties, required, additional })
     }
@@ -186,7 +230,7 @@ impl Keywords<'_> {
 
 fn schema(members: Map<String, Value>, path: &str) -> Result<Schema, Problem> {
     let mut keywords = Keywords { members, path };
-    keywords.annotations()?;
+    keywords.drop_annotations();
     let allowed = keywords.allowed()?;
     let kind = keywords.kind(allowed.is_some())?;
     if let Some(keyword) = keywords.members.keys().next() {
