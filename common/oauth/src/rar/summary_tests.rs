@@ -45,8 +45,7 @@ fn w64_the_sentence_and_the_list_say_everything() {
 
 #[test]
 fn w123_a_value_cannot_hide_or_speak_for_the_tenant() {
-    let summary =
-        described(&json!({"creditor": "A\u{202e}B\u{1}\n{amount.value}"}));
+    let summary = described(&json!({"creditor": "A\u{202e}B\u{1}\n{amount.value}"}));
     let last = summary.sentence.last().unwrap();
     assert_eq!(*last, Part::Value("A\u{fffd}B\u{fffd} {amount.value}".to_owned()));
     assert_eq!(
