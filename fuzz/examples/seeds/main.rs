@@ -21,7 +21,7 @@ fn main() -> io::Result<()> {
         ("basic", lines::basic()),
         ("claims", json::claims()),
         ("client_assertion", keys::client_assertions()),
-        ("client_metadata", json::client_metadata()),
+        ("client_metadata", [json::client_metadata(), keys::clients()].concat()),
         ("cookie", lines::cookies()),
         ("detail_type", details::detail_types()),
         ("form", lines::forms()),
