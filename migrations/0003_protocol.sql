@@ -22,7 +22,6 @@ ALTER TABLE grants
     ADD CONSTRAINT grants_person CHECK ((user_id IS NULL) = (auth_time IS NULL));
 
 ALTER TABLE access_tokens ADD COLUMN authorization_details jsonb;
-ALTER TABLE consents ADD COLUMN authorization_details jsonb;
 
 -- One grant by itself; `live_grants` adds those that it descends from.
 CREATE VIEW undescended_grants WITH (security_invoker = true) AS
@@ -255,7 +254,6 @@ GRANT SELECT, INSERT, UPDATE (attempts, last_at, blocked_until) ON throttles TO 
 GRANT INSERT ON outbox TO opentrusty_authd;
 -- A person who forgot the password asks for a link, and it goes to the account's own address.
 GRANT INSERT ON enrolments TO opentrusty_authd;
-GRANT UPDATE (authorization_details) ON consents TO opentrusty_authd;
 GRANT SELECT (tenant_id, role, user_id) ON role_assignments TO opentrusty_authd;
 
 GRANT SELECT ON authorization_detail_types, exchange_policies TO opentrusty_admind;

@@ -11,6 +11,7 @@ use web::response::redirect_303;
 use web::{Request, Response};
 use wire::Class;
 
+use super::details;
 use crate::answer;
 use crate::app::secret;
 use crate::browser::{Cookies, with_cookie};
@@ -82,8 +83,15 @@ pub(super) async fn checked(
     bound: Bound,
     client: &Client,
 ) -> Result<Result<authorize::Request, Refusal>, Failure> {
+    let details = match bound.authorization_details() {
+        None => None,
+        Some(parameter) => match details::checked(app, client, parameter).await? {
+            Ok(details) => Some(details),
+            Err(error) => return Ok(Err(bound.refuse(error))),
+        },
+    };
     let defaults = app.store.default_scopes(client).await?;
-    Ok(bound.check(client, &defaults))
+    Ok(bound.check(client, &defaults).map(|request| authorize::Request { details, ..request }))
 }
 
 /// Whom an ID token of ours names; it may have expired (OIDC Core §3.1.2.1).

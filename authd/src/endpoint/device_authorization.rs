@@ -34,6 +34,7 @@ pub(crate) async fn post(app: &Site<'_>, request: &Request) -> Result<Response, 
     check_grant(&client, Kind::Device.grant_type())?;
     let defaults = defaults.unwrap_or_default();
     let asked = DeviceRequest::parse(&form, &client, &defaults, app.issuer())?;
+    let details = super::details::of_form(app, &client, &form).await?;
     let code = secret::<DeviceCode>()?;
     let lifetime_s = app.config.lifetimes.device_s;
     let origin = super::origin(request);
@@ -48,6 +49,7 @@ pub(crate) async fn post(app: &Site<'_>, request: &Request) -> Result<Response, 
             user: None,
             scopes: &asked.scopes,
             audiences: &asked.audiences,
+            details: details.as_ref(),
             binding_message: None,
             origin: &origin,
             quota: (quota(client.key, &origin), OPEN_MAX),

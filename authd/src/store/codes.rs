@@ -5,10 +5,10 @@ use oauth::client::Draft;
 use oauth::code::StoredCode;
 use oauth::ids::{ClientId, ClientKey, TokenId};
 use oauth::pkce::Challenge;
+use oauth::rar::Details;
 use oauth::secret::{Access as AccessKind, Code, Refresh};
 use oauth::userinfo::Profile;
 use oauth::{Hashed, ScopeSet, Timestamp};
-use serde_json::Value;
 use sqlx::types::Json;
 use store::audit::Event;
 
@@ -28,7 +28,7 @@ pub(crate) struct CodeGrant {
     pub(crate) holder: Holder,
     pub(crate) scopes: ScopeSet,
     pub(crate) audiences: Vec<String>,
-    pub(crate) details: Option<Value>,
+    pub(crate) details: Option<Details>,
     pub(crate) nonce: Option<String>,
     /// What the request wants inside the ID token, and what there is to choose from.
     pub(crate) id_token_claims: Vec<String>,
@@ -43,7 +43,7 @@ pub(crate) struct Access {
     pub(crate) scopes: ScopeSet,
     pub(crate) audiences: Vec<String>,
     /// RFC 9396; what of the grant's details this token carries.
-    pub(crate) details: Option<Value>,
+    pub(crate) details: Option<Details>,
     pub(crate) lifetime_s: u32,
 }
 
@@ -79,7 +79,7 @@ impl Store {
                    k.redirect_uri AS "redirect_uri?", k.code_challenge,
                    (k.redeemed_at IS NOT NULL OR k.burned_at IS NOT NULL) AS "spent?",
                    g.client AS "grant_client?", g.sub AS "sub?", g.scopes AS "scopes?",
-                   g.audiences AS "audiences?", g.authorization_details, g.nonce, extract(epoch FROM g.auth_time)::bigint AS auth_time,
+                   g.audiences AS "audiences?", g.authorization_details AS "details: Json<Details>", g.nonce, extract(epoch FROM g.auth_time)::bigint AS auth_time,
                    g.amr AS "amr?", g.session_id AS "session_id?", extract(epoch FROM g.expires_at)::bigint AS ends_at,
                    g.id_token_claims AS "id_token_claims?", u.email AS "email?", u.email_verified AS "email_verified?",
                    u.name, u.given_name, u.family_name, u.picture, u.locale
@@ -109,7 +109,7 @@ impl Store {
             holder: person(row.sub, row.auth_time, row.amr, row.session_id),
             scopes: scopes(&row.scopes.unwrap_or_default(), "grants.scopes")?,
             audiences: row.audiences.unwrap_or_default(),
-            details: row.authorization_details,
+            details: row.details.map(|json| json.0),
             nonce: row.nonce,
             id_token_claims: row.id_token_claims.unwrap_or_default(),
             profile: Profile {
@@ -174,7 +174,7 @@ impl Store {
             Event::TokensIssued.as_str(),
             Event::GrantDead.as_str(),
             Event::CodeReused.as_str(),
-            redeem.access.details,
+            redeem.access.details.as_ref().map(Json) as _,
         )
         .fetch_one(&self.pool)
         .await?;

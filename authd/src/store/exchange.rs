@@ -4,6 +4,7 @@ use oauth::claims::Holder;
 use oauth::client::{Client, Draft};
 use oauth::exchange::{Exchanged, Party, Policy};
 use oauth::ids::{ClientId, ClientKey, GrantId, TenantId, UserId};
+use oauth::rar::Details;
 use oauth::secret::Access as AccessKind;
 use oauth::{Hashed, Timestamp};
 use serde::Deserialize;
@@ -53,7 +54,7 @@ struct PartyRow {
     act: Option<Value>,
     scopes: Vec<String>,
     audiences: Vec<String>,
-    details: Option<Value>,
+    details: Option<Details>,
     expires_at: i64,
 }
 
@@ -151,7 +152,7 @@ impl Store {
             &gate.access.audiences,
             person.map(|person| person.auth_time.0),
             person.map_or(&[][..], |person| &person.amr),
-            gate.access.details,
+            gate.access.details.as_ref().map(Json) as _,
             holder.act,
             &ancestors,
             f64::from(gate.access.lifetime_s),

@@ -288,7 +288,7 @@ impl Store {
             issue.request_id,
             issue.client.id.as_str(),
             &issue.request.id_token_claims,
-            issue.request.details,
+            issue.request.details.as_ref().map(Json) as _,
             issue.decided_at.0,
         )
         .fetch_one(&self.pool)

@@ -2,6 +2,7 @@
 
 use oauth::client::Client;
 use oauth::ids::GrantId;
+use sqlx::types::Json;
 use store::audit::Event;
 
 use super::codes::Access;
@@ -42,7 +43,7 @@ impl Store {
             f64::from(gate.access.lifetime_s),
             gate.access.id.0,
             gate.access.hash.as_bytes(),
-            gate.access.details,
+            gate.access.details.as_ref().map(Json) as _,
             Event::MachineGranted.as_str(),
             gate.client.id.as_str(),
             gate.client.tenant.map(|tenant| tenant.0),

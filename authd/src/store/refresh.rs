@@ -3,6 +3,7 @@
 use oauth::claims::Holder;
 use oauth::client::Draft;
 use oauth::ids::{ClientId, ClientKey, GrantId};
+use oauth::rar::Details;
 use oauth::refresh::StoredGrant;
 use oauth::secret::Refresh;
 use oauth::{Hashed, Timestamp};
@@ -61,7 +62,7 @@ impl Store {
                    c.secret_hashes AS "hashes!", c.secret_ends AS "ends!: Vec<Option<i64>>", c.fetched_jwks,
                    extract(epoch FROM now())::bigint AS "now!", (r.rotated_at IS NOT NULL) AS "spent?",
                    g.id AS "grant_id?", g.client AS "grant_client?", g.sub AS "sub?", g.scopes AS "scopes?",
-                   g.audiences AS "audiences?", g.authorization_details, extract(epoch FROM g.auth_time)::bigint AS auth_time, g.amr AS "amr?",
+                   g.audiences AS "audiences?", g.authorization_details AS "details: Json<Details>", extract(epoch FROM g.auth_time)::bigint AS auth_time, g.amr AS "amr?",
                    g.session_id AS "session_id?", extract(epoch FROM g.expires_at)::bigint AS ends_at
                FROM live_clients c LEFT JOIN refresh_tokens r ON r.token_hash = $2 LEFT JOIN grants g ON g.id = r.grant_id
                WHERE c.client_id = $1 AND c.issuer = $3"#,
@@ -81,7 +82,7 @@ impl Store {
                 client: ClientKey(owner),
                 scopes: scopes(&row.scopes.unwrap_or_default(), "grants.scopes")?,
                 audiences: row.audiences.unwrap_or_default(),
-                details: row.authorization_details,
+                details: row.details.map(|json| json.0),
             },
             id: GrantId(id),
             holder: person(row.sub, row.auth_time, row.amr, row.session_id),
@@ -195,7 +196,7 @@ async fn rotate_in(
         rotate.request_id,
         Event::TokensRefreshed.as_str(),
         Event::RefreshReused.as_str(),
-        rotate.access.details,
+        rotate.access.details.as_ref().map(Json) as _,
     )
     .fetch_one(executor)
     .await?;
