@@ -109,7 +109,9 @@ async fn refresh(app: &App, seen: Option<&Arc<Issuers>>) -> Result<(), Failure> 
         match row.tenant {
             None if row.url == app.config.issuer => {
                 let base = String::new();
-                issuers.platform = Arc::new(Issuer { url: row.url, base, tenant: None, keys: set });
+                let detail_types = row.detail_types;
+                issuers.platform =
+                    Arc::new(Issuer { url: row.url, base, tenant: None, keys: set, detail_types });
             }
             // Another installation's row: `admit` refuses to serve on it.
             None => {}
