@@ -155,6 +155,9 @@ FROM clients c
 WHERE c.status = 'active'
   AND (c.tenant_id IS NULL OR EXISTS (SELECT FROM tenants t WHERE t.id = c.tenant_id AND t.status = 'active'));
 
+-- Browsers ask across origins on behalf of public clients; they are found without reading the others.
+CREATE INDEX clients_public ON clients (id) WHERE metadata ->> 'token_endpoint_auth_method' = 'none';
+
 -- ---------------------------------------------------------------------------------------------------
 -- People
 
@@ -172,6 +175,7 @@ CREATE TABLE invitations (
     CHECK (accepted_at IS NULL OR declined_at IS NULL)
 );
 CREATE INDEX invitations_user ON invitations (user_id);
+CREATE INDEX invitations_accepted ON invitations (accepted_at) WHERE accepted_at IS NOT NULL AND joined_at IS NULL;
 
 -- Browsers in which somebody has signed in: they keep a budget of their own, so that nobody can be locked out
 -- by a stranger's guesses (W132).
@@ -210,6 +214,7 @@ CREATE TABLE outbox (
     url        text NOT NULL CHECK (length(url) <= 2000),
     -- Sent as `Authorization: Bearer`; dropped when the row is done.
     bearer     text CHECK (length(bearer) <= 1024),
+    -- May hold a link in clear.
     body       jsonb NOT NULL,
     created_at timestamptz NOT NULL DEFAULT now(),
     attempts   integer NOT NULL DEFAULT 0,
@@ -218,6 +223,17 @@ CREATE TABLE outbox (
     failed_at  timestamptz
 );
 CREATE INDEX outbox_due ON outbox (next_at) WHERE done_at IS NULL AND failed_at IS NULL;
+
+-- What was sent, or never will be, is kept nowhere in clear, whoever says that it is over.
+CREATE FUNCTION forget_message() RETURNS trigger LANGUAGE plpgsql SET search_path = pg_catalog, public, pg_temp AS $$
+BEGIN
+    NEW.body := '{}';
+    NEW.bearer := NULL;
+    RETURN NEW;
+END $$;
+REVOKE ALL ON FUNCTION forget_message() FROM PUBLIC;
+CREATE TRIGGER forget_message BEFORE INSERT OR UPDATE ON outbox FOR EACH ROW
+    WHEN (NEW.done_at IS NOT NULL OR NEW.failed_at IS NOT NULL) EXECUTE FUNCTION forget_message();
 
 -- ---------------------------------------------------------------------------------------------------
 -- Grants to roles
@@ -233,6 +249,7 @@ GRANT SELECT, INSERT ON assertions TO opentrusty_authd;
 GRANT SELECT, INSERT (client, uri, wanted_at), UPDATE (wanted_at) ON client_keys TO opentrusty_authd;
 GRANT SELECT ON authorization_detail_types, exchange_policies TO opentrusty_authd;
 GRANT SELECT, UPDATE (accepted_at, declined_at) ON invitations TO opentrusty_authd;
+GRANT UPDATE (address, user_agent) ON sessions TO opentrusty_authd;
 GRANT SELECT, INSERT, UPDATE (last_at) ON known_browsers TO opentrusty_authd;
 GRANT SELECT, INSERT, UPDATE (attempts, last_at, blocked_until) ON throttles TO opentrusty_authd;
 GRANT INSERT ON outbox TO opentrusty_authd;
@@ -288,20 +305,43 @@ DECLARE
     joined bigint := 0;
     i record;
 BEGIN
-    FOR i IN SELECT tenant_id, user_id FROM invitations
+    FOR i IN SELECT tenant_id, user_id, roles FROM invitations
              WHERE accepted_at IS NOT NULL AND joined_at IS NULL
              LIMIT least(greatest(batch, 1), 1000) FOR UPDATE SKIP LOCKED LOOP
         INSERT INTO memberships (tenant_id, user_id) VALUES (i.tenant_id, i.user_id)
             ON CONFLICT (tenant_id, user_id) DO UPDATE SET status = 'active';
+        INSERT INTO role_assignments (id, user_id, role, scope, tenant_id)
+            SELECT gen_random_uuid(), i.user_id, r.name, r.scope, i.tenant_id FROM roles r
+            WHERE r.name = ANY (i.roles) AND r.scope = 'tenant' AND r.name <> 'tenant_owner'
+            ON CONFLICT DO NOTHING;
         UPDATE invitations SET joined_at = now() WHERE tenant_id = i.tenant_id AND user_id = i.user_id;
-        INSERT INTO audit_events (plane, type, actor_type, actor, tenant_id, target_type, target)
-            VALUES ('admin', 'membership.joined', 'user', i.user_id::text, i.tenant_id, 'user', i.user_id::text);
+        INSERT INTO audit_events (plane, type, actor_type, actor, tenant_id, target_type, target, data)
+            VALUES ('admin', 'membership.joined', 'user', i.user_id::text, i.tenant_id, 'user', i.user_id::text,
+                    jsonb_build_object('roles', i.roles));
         joined := joined + 1;
     END LOOP;
     RETURN joined;
 END $$;
 REVOKE ALL ON FUNCTION join_invited(integer) FROM PUBLIC;
 GRANT EXECUTE ON FUNCTION join_invited(integer) TO opentrusty_admind;
+
+-- A live access token as token exchange sees it (RFC 8693): one JSON object, because it is asked for twice in
+-- one query; NULL when no live token has this hash. `roles` beyond membership make a person an administrator.
+CREATE FUNCTION exchange_party(hash bytea) RETURNS jsonb LANGUAGE sql STABLE
+    SET search_path = pg_catalog, public, pg_temp AS $$
+    SELECT jsonb_build_object(
+        'grant', g.id, 'ancestors', g.ancestors, 'client', c.id, 'tenant', c.tenant_id, 'user', g.user_id,
+        'administers', EXISTS (SELECT FROM role_assignments r
+            WHERE r.user_id = g.user_id AND r.role <> 'tenant_member'
+              AND (r.tenant_id IS NULL OR r.tenant_id = c.tenant_id)),
+        'sub', g.sub, 'auth_time', extract(epoch FROM g.auth_time)::bigint, 'amr', g.amr, 'session', g.session_id,
+        'act', g.act, 'scopes', a.scopes, 'audiences', a.audiences, 'details', a.authorization_details,
+        'expires_at', extract(epoch FROM a.expires_at)::bigint)
+    FROM access_tokens a JOIN live_grants g ON g.id = a.grant_id JOIN clients c ON c.id = g.client
+    WHERE a.token_hash = hash AND a.revoked_at IS NULL AND a.expires_at > now()
+$$;
+REVOKE ALL ON FUNCTION exchange_party(bytea) FROM PUBLIC;
+GRANT EXECUTE ON FUNCTION exchange_party(bytea) TO opentrusty_authd;
 
 -- ---------------------------------------------------------------------------------------------------
 -- Housekeeping of the new tables
@@ -338,6 +378,11 @@ BEGIN
         GET DIAGNOSTICS n = ROW_COUNT;
         removed := removed + n;
     END LOOP;
+    -- Where no courier runs, a message does not wait for ever.
+    UPDATE outbox SET failed_at = now() WHERE id IN (
+        SELECT id FROM outbox WHERE done_at IS NULL AND failed_at IS NULL AND created_at < now() - interval '1 hour'
+        LIMIT batch FOR UPDATE SKIP LOCKED);
+    GET DIAGNOSTICS n = ROW_COUNT; removed := removed + n;
     -- Tables whose key is more than one column.
     DELETE FROM assertions WHERE ctid IN (
         SELECT ctid FROM assertions WHERE expires_at < now() - interval '2 minutes' LIMIT batch FOR UPDATE SKIP LOCKED);

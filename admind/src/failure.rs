@@ -172,6 +172,9 @@ fn keyd(error: SignerError) -> (StatusCode, &'static str, &'static str) {
         SignerError::Refused(Refused::Unsupported) => {
             (StatusCode::UNPROCESSABLE_ENTITY, "unsupported", "the token does not offer this")
         }
+        SignerError::Refused(Refused::Full) => {
+            (StatusCode::CONFLICT, "conflict", "there is no room for another key")
+        }
         SignerError::Unavailable
         | SignerError::Refused(Refused::Busy | Refused::Unavailable | Refused::Locked) => {
             (StatusCode::SERVICE_UNAVAILABLE, "unavailable", "the signing service is not available")

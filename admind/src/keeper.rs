@@ -1,4 +1,5 @@
-//! What admind does by itself: keeps keys, sweeps what has expired, makes audit partitions ahead.
+//! What admind does by itself: keeps keys, sweeps what has expired, makes audit partitions ahead, and lets in who
+//! accepted an invitation.
 
 use std::collections::HashSet;
 use std::sync::Arc;
@@ -9,12 +10,12 @@ use signer::{Changed, KeySet, SignerError};
 use sqlx::PgTransaction;
 use store::audit::Event;
 use uuid::Uuid;
-use wire::{Algorithm, Class, KeyState, KeyView, Kid, Refused};
+use wire::{Algorithm, KeyState, KeyView, Kid, Refused};
 
 use crate::app::App;
 use crate::failure::Failure;
-use crate::schedule::{self, Row, Step};
-use crate::store::{KeyChange, KeyRow, StoreError, destroyed, record};
+use crate::schedule::{self, Kind, OF_PLATFORM, OF_TENANT, Row, Step};
+use crate::store::{Issuer, KeyChange, KeyRow, StoreError, destroyed, record};
 
 /// How often keys are looked at, once everything needed is there; more often until then.
 const KEYS: Duration = Duration::from_secs(10);
@@ -25,17 +26,28 @@ const STEPS: usize = 32;
 const SWEEP: Duration = Duration::from_secs(60);
 const BATCH: i32 = 2000;
 const BATCH_MIN: i32 = 50;
+/// How often accepted invitations are looked for: a person waits. How many at a time.
+const INVITED: Duration = Duration::from_secs(3);
+const INVITED_BATCH: i32 = 100;
 /// Most batches in one go.
 const SWEEPS: usize = 100;
 /// Months of audit partitions made ahead.
 const MONTHS: i32 = 12;
 
+/// What has been said once and is not said again.
+#[derive(Default)]
+struct Noted {
+    planted: HashSet<String>,
+    /// What the token does not offer. It is never asked for again: that is a property of the token.
+    unsupported: HashSet<Algorithm>,
+}
+
 /// Runs for the life of the process.
 pub(crate) async fn keep_keys(app: Arc<App>) {
-    let mut noted = HashSet::new();
+    let mut noted = Noted::default();
     loop {
-        if let Some(issuer) = app.issuer_row()
-            && let Err(failure) = tend(&app, issuer, &mut noted).await
+        if app.issuer_row().is_some()
+            && let Err(failure) = tend(&app, &mut noted).await
         {
             // Before the first success keyd may simply not be up yet; afterwards it should be.
             if app.keys().is_complete() {
@@ -61,6 +73,34 @@ pub(crate) async fn keep_house(app: Arc<App>) {
     }
 }
 
+/// Runs for the life of the process. Any number of nodes may: each takes the rows that no other holds.
+pub(crate) async fn keep_memberships(app: Arc<App>) {
+    loop {
+        if app.issuer_row().is_some() {
+            let_in(&app).await;
+        }
+        tokio::time::sleep(INVITED).await;
+    }
+}
+
+async fn let_in(app: &App) {
+    for _ in 0..SWEEPS {
+        match app.store.join_invited(INVITED_BATCH).await {
+            Ok(0) => return,
+            Ok(joined) => {
+                tracing::info!(joined, "accepted invitations became memberships");
+                if joined < i64::from(INVITED_BATCH) {
+                    return;
+                }
+            }
+            Err(error) => {
+                tracing::warn!(%error, "accepted invitations could not become memberships");
+                return;
+            }
+        }
+    }
+}
+
 /// Batch after batch while batches come back full; a smaller one when one takes too long.
 async fn sweep(app: &App) {
     let mut batch = BATCH;
@@ -82,89 +122,131 @@ async fn sweep(app: &App) {
 
 /// What keyd believes after it was told what PostgreSQL holds.
 pub(crate) struct Known {
-    /// The keys of this issuer, in every class.
+    /// The platform's first.
+    pub(crate) issuers: Vec<Issuer>,
+    /// The keys of these issuers, in every class.
     pub(crate) keys: Vec<KeyView>,
-    rows: Vec<Row>,
+    rows: Vec<(Uuid, Row)>,
     planted: Vec<String>,
 }
 
 impl Known {
-    fn plan(&self, app: &App) -> Vec<Step> {
-        schedule::plan(&self.keys, &self.rows, host::clock::now_s(), app.config.rotation)
+    /// The keys of one issuer.
+    pub(crate) fn of<'a>(&'a self, issuer: &'a Issuer) -> impl Iterator<Item = &'a KeyView> {
+        self.keys.iter().filter(|key| key.issuer == issuer.url)
+    }
+
+    fn plan(&self, app: &App, issuer: &Issuer, noted: &Noted) -> Vec<Step> {
+        let kinds: &[Kind] = if issuer.is_platform { &OF_PLATFORM } else { &OF_TENANT };
+        let offered = |kind: &&Kind| !noted.unsupported.contains(&kind.1);
+        let kinds: Vec<Kind> = kinds.iter().filter(offered).copied().collect();
+        let keys: Vec<KeyView> = self.of(issuer).cloned().collect();
+        let rows = self.rows.iter().filter(|(of, _)| *of == issuer.id).map(|(_, row)| *row);
+        let rows: Vec<Row> = rows.collect();
+        schedule::plan(&keys, &rows, &kinds, host::clock::now_s(), app.config.rotation)
     }
 }
 
-/// Tells keyd what PostgreSQL holds, takes back what it believes, and takes the steps that are due: each under
-/// the lock and in a transaction of its own, so that one that fails undoes no other.
-async fn tend(app: &App, issuer: Uuid, noted: &mut HashSet<String>) -> Result<(), Failure> {
-    let mut known = refresh(app, issuer).await?;
+/// Tells keyd what PostgreSQL holds, takes back what it believes, and takes the steps that are due, issuer by
+/// issuer: what fails for one is left for the next time and keeps no other waiting.
+async fn tend(app: &App, noted: &mut Noted) -> Result<(), Failure> {
+    let mut known = refresh(app).await?;
     for kid in &known.planted {
         tracing::error!(kid, "ALARM: a signing key row was not written by keyd; it is ignored");
-        if !noted.contains(kid) {
+        if !noted.planted.contains(kid) {
             app.store.planted(kid).await?;
-            noted.insert(kid.clone());
+            noted.planted.insert(kid.clone());
         }
     }
-    let mut failed: Vec<Step> = Vec::new();
-    for _ in 0..STEPS {
-        if known.plan(app).iter().all(|step| failed.contains(step)) {
-            break;
-        }
-        let Some(mut lock) = app.store.key_lock().await? else { break };
-        // Another node may have acted between the plan and the lock: plan again from what is there now.
-        known = refresh(app, issuer).await?;
-        let Some(step) = known.plan(app).into_iter().find(|step| !failed.contains(step)) else {
-            break;
-        };
-        match perform(app, &mut lock, issuer, step).await {
-            Ok(()) => lock.commit().await.map_err(StoreError::from)?,
-            Err(failure) => {
-                tracing::warn!(%failure, ?step, "a step of a key's life could not be taken");
-                failed.push(step);
-            }
-        }
-        known = refresh(app, issuer).await?;
+    for issuer in known.issuers.clone() {
+        known = advance(app, &issuer, known, noted).await?;
     }
     Ok(())
 }
 
-pub(crate) async fn refresh(app: &App, issuer: Uuid) -> Result<Known, Failure> {
-    let rows = app.store.key_rows(issuer).await?;
+/// Takes the steps that are due for one issuer: each under the lock and in a transaction of its own, so that
+/// one that fails undoes no other. Fails only where the cause is nobody's own: the database or keyd is away.
+async fn advance(
+    app: &App,
+    issuer: &Issuer,
+    mut known: Known,
+    noted: &mut Noted,
+) -> Result<Known, Failure> {
+    let mut failed: Vec<Step> = Vec::new();
+    for _ in 0..STEPS {
+        if known.plan(app, issuer, noted).iter().all(|step| failed.contains(step)) {
+            break;
+        }
+        let Some(mut lock) = app.store.key_lock().await? else { break };
+        // Another node may have acted between the plan and the lock: plan again from what is there now.
+        known = refresh(app).await?;
+        let due = known.plan(app, issuer, noted);
+        let Some(step) = due.into_iter().find(|step| !failed.contains(step)) else { break };
+        let outcome = match perform(app, &mut lock, issuer, step).await {
+            Ok(()) => lock.commit().await.map_err(|error| StoreError::from(error).into()),
+            Err(failure) => Err(failure),
+        };
+        match (outcome, step) {
+            (Ok(()), _) => {}
+            // Not every token makes every kind of key.
+            (
+                Err(Failure::Keyd(SignerError::Refused(Refused::Unsupported))),
+                Step::Stage(_, algorithm),
+            ) => {
+                let algorithm_name = algorithm.name();
+                tracing::warn!(algorithm = algorithm_name, "the token does not offer this");
+                noted.unsupported.insert(algorithm);
+            }
+            (Err(failure), _) => {
+                let issuer = &issuer.url;
+                tracing::warn!(%failure, issuer, ?step, "a step of a key's life could not be taken");
+                failed.push(step);
+            }
+        }
+        known = refresh(app).await?;
+    }
+    Ok(known)
+}
+
+/// All of it, for every issuer: what a keyd that has just restarted knows of some must not pass for everything.
+pub(crate) async fn refresh(app: &App) -> Result<Known, Failure> {
+    let issuers = app.store.issuers().await?;
+    let rows = app.store.key_rows().await?;
     let loaded = app.signer.load(rows.iter().map(|row| row.sealed.clone()).collect()).await?;
     let mut keys = app.signer.public_keys().await?;
     // A keyd that restarted between the two calls knows nothing: plan nothing on that.
     if keys.is_empty() && loaded.accepted > 0 {
         return Err(Failure::Unavailable);
     }
+    // Callers are verified with the platform's keys, whatever other issuers there are.
     app.replace_keys(KeySet::new(&app.config.issuer, keys.clone()));
-    keys.retain(|key| key.issuer == app.config.issuer);
-    keys.sort_by_key(|key| (key.staged_at, key.kid));
+    let url = |id: Uuid| issuers.iter().find(|issuer| issuer.id == id).map(|issuer| &issuer.url);
     // Not recognised by keyd, or recognised as a statement about another key or another issuer.
-    let known = |kid: &str| keys.iter().any(|key| key.kid.to_string() == kid);
-    let planted = rows.iter().filter(|row| !known(&row.kid)).map(|row| row.kid.clone()).collect();
+    let genuine = |row: &&KeyRow| {
+        keys.iter()
+            .any(|key| Some(&key.issuer) == url(row.issuer) && key.kid.to_string() == row.kid)
+    };
+    let planted = rows.iter().filter(|row| !genuine(row)).map(|row| row.kid.clone()).collect();
+    let rank = |key: &KeyView| issuers.iter().position(|issuer| issuer.url == key.issuer);
+    keys.retain(|key| rank(key).is_some());
+    keys.sort_by_key(|key| (rank(key), key.staged_at, key.kid));
     let row = |row: &KeyRow| {
         let (kid, state) = (row.kid.parse().ok()?, row.state?);
-        Some(Row { kid, state, retired_at: row.retired_at })
+        Some((row.issuer, Row { kid, state, retired_at: row.retired_at }))
     };
     let rows = rows.iter().filter_map(row).collect();
-    Ok(Known { keys, rows, planted })
+    Ok(Known { issuers, keys, rows, planted })
 }
 
 async fn perform(
     app: &App,
     lock: &mut PgTransaction<'_>,
-    issuer: Uuid,
+    issuer: &Issuer,
     step: Step,
 ) -> Result<(), Failure> {
     match step {
         Step::Stage(class, algorithm) => {
-            let outcome = stage(app, lock, issuer, None, (class, algorithm)).await;
-            // Not every token makes every kind of key; what it cannot make it cannot be asked for.
-            if let Err(Failure::Keyd(SignerError::Refused(Refused::Unsupported))) = outcome {
-                tracing::warn!(?class, ?algorithm, "the token does not offer this kind of key");
-                return Ok(());
-            }
-            outcome.map(drop)
+            stage(app, lock, issuer, None, (class, algorithm)).await.map(drop)
         }
         Step::ActivateFirst(kid) => {
             let changed = app.signer.activate(kid, true).await?;
@@ -195,11 +277,11 @@ async fn perform(
 pub(crate) async fn stage(
     app: &App,
     lock: &mut PgTransaction<'_>,
-    issuer: Uuid,
+    issuer: &Issuer,
     actor: Option<UserId>,
-    (class, algorithm): (Class, Algorithm),
+    (class, algorithm): Kind,
 ) -> Result<Changed, Failure> {
-    let changed = app.signer.generate(app.config.issuer.clone(), algorithm, class).await?;
+    let changed = app.signer.generate(issuer.url.clone(), algorithm, class).await?;
     save(lock, issuer, actor, &changed, Event::KeyStaged).await?;
     Ok(changed)
 }
@@ -209,7 +291,7 @@ pub(crate) async fn stage(
 pub(crate) async fn succeed(
     app: &App,
     lock: &mut PgTransaction<'_>,
-    issuer: Uuid,
+    issuer: &Issuer,
     actor: Option<UserId>,
     (successor, former): (Kid, Option<Kid>),
 ) -> Result<(), Failure> {
@@ -223,11 +305,11 @@ pub(crate) async fn succeed(
 
 async fn save(
     lock: &mut PgTransaction<'_>,
-    issuer: Uuid,
+    issuer: &Issuer,
     actor: Option<UserId>,
     changed: &Changed,
     event: Event,
 ) -> Result<(), Failure> {
     let change = KeyChange { sealed: &changed.sealed, view: &changed.view, event };
-    Ok(record(lock, issuer, actor, &change).await?)
+    Ok(record(lock, issuer.id, actor, &change).await?)
 }

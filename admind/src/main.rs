@@ -1,10 +1,12 @@
-//! admind: the management API. RBAC, key life cycle, housekeeping.
+//! admind: the management API. RBAC, key life cycle, housekeeping. With `--courier` it is another daemon: the
+//! one that calls strangers (`courier.rs`).
 //!
 //! It sees no password, issues no token, signs nothing, takes no cookie. Callers bring an access token for
 //! this API, signed by a key of the admin class.
 
 mod app;
 mod config;
+mod courier;
 mod endpoint;
 mod failure;
 mod keeper;
@@ -16,9 +18,15 @@ mod store;
 use std::process::ExitCode;
 use std::sync::Arc;
 
+use host::args::Role;
 use host::config::ConfigError;
 use host::exit::Fatal;
 use secrecy::ExposeSecret as _;
+
+const COURIER: Role = Role {
+    flag: "--courier",
+    about: "be the courier instead: fetch clients' keys, deliver the outbox",
+};
 
 fn main() -> ExitCode {
     host::exit::run("admind", run)
@@ -27,7 +35,11 @@ fn main() -> ExitCode {
 /// The order is load-bearing: the sandbox binds the calling thread and those it later starts, so it is
 /// entered before the runtime makes any.
 fn run() -> Result<(), Fatal> {
-    let args = host::args::parse("admind", env!("CARGO_PKG_VERSION"));
+    let (args, courier) =
+        host::args::parse_with_role("admind", env!("CARGO_PKG_VERSION"), &COURIER);
+    if courier {
+        return courier::run(&args);
+    }
     let config = config::load(args.config.as_deref())?;
     if args.check {
         return Ok(());

@@ -20,12 +20,27 @@ const SKEW_S: u64 = 120;
 /// The longest life of anything but a seal, in seconds: keyd's ceiling.
 const LIFETIME_MAX_S: u64 = 86_400;
 
-/// What an issuer needs to serve: one key each.
-pub(crate) const NEEDED: [(Class, Algorithm); 4] = [
+/// Keys that verifiers cannot tell apart before they look at the kid, within one issuer.
+pub(crate) type Kind = (Class, Algorithm);
+
+/// The platform's keys, one of each kind: first those without which nothing is served.
+pub(crate) const OF_PLATFORM: [Kind; 7] = [
     (Class::Token, Algorithm::Es256),
     (Class::Token, Algorithm::Rs256),
     (Class::Admin, Algorithm::Es256),
     (Class::Audit, Algorithm::Es256),
+    (Class::Token, Algorithm::Ps256),
+    (Class::Token, Algorithm::Es384),
+    (Class::Token, Algorithm::EdDsa),
+];
+
+/// A tenant's keys. The management API and the audit log are the platform's.
+pub(crate) const OF_TENANT: [Kind; 5] = [
+    (Class::Token, Algorithm::Es256),
+    (Class::Token, Algorithm::Rs256),
+    (Class::Token, Algorithm::Ps256),
+    (Class::Token, Algorithm::Es384),
+    (Class::Token, Algorithm::EdDsa),
 ];
 
 /// One step of a key's life.
@@ -66,10 +81,17 @@ pub(crate) struct Row {
     pub(crate) retired_at: Option<u64>,
 }
 
-/// The steps that are due now, in the order in which they must be taken. First whatever a crash left half
-/// done: the end of a former key before its successor's row, since the database allows one that signs.
-pub(crate) fn plan(keys: &[KeyView], rows: &[Row], now: u64, policy: Policy) -> Vec<Step> {
-    let mut steps: Vec<_> = NEEDED.into_iter().filter_map(|kind| superfluous(keys, kind)).collect();
+/// The steps that are due now for one issuer, which is to have a key of each of `kinds`, in the order in which
+/// they must be taken. First whatever a crash left half done: the end of a former key before its successor's
+/// row, since the database allows one that signs.
+pub(crate) fn plan(
+    keys: &[KeyView],
+    rows: &[Row],
+    kinds: &[Kind],
+    now: u64,
+    policy: Policy,
+) -> Vec<Step> {
+    let mut steps: Vec<_> = kinds.iter().filter_map(|kind| superfluous(keys, *kind)).collect();
     let differs = |key: &&KeyView| match rows.iter().find(|row| row.kid == key.kid) {
         Some(row) => row.state != key.state,
         None => key.state != KeyState::Staged,
@@ -88,12 +110,12 @@ pub(crate) fn plan(keys: &[KeyView], rows: &[Row], now: u64, policy: Policy) -> 
         row.state == KeyState::Retired && over(row) && !keys.iter().any(|key| key.kid == row.kid)
     };
     steps.extend(rows.iter().filter(gone).map(|row| Step::Forget(row.kid)));
-    steps.extend(NEEDED.into_iter().filter_map(|kind| step(keys, kind, now, policy)));
+    steps.extend(kinds.iter().filter_map(|kind| step(keys, *kind, now, policy)));
     steps.extend(keys.iter().filter(|key| is_spent(key, now)).map(|key| Step::Destroy(key.kid)));
     steps
 }
 
-fn superfluous(keys: &[KeyView], (class, algorithm): (Class, Algorithm)) -> Option<Step> {
+fn superfluous(keys: &[KeyView], (class, algorithm): Kind) -> Option<Step> {
     let active = |key: &&KeyView| {
         key.class == class && key.algorithm == algorithm && key.state == KeyState::Active
     };
@@ -105,12 +127,7 @@ fn superfluous(keys: &[KeyView], (class, algorithm): (Class, Algorithm)) -> Opti
     }
 }
 
-fn step(
-    keys: &[KeyView],
-    (class, algorithm): (Class, Algorithm),
-    now: u64,
-    policy: Policy,
-) -> Option<Step> {
+fn step(keys: &[KeyView], (class, algorithm): Kind, now: u64, policy: Policy) -> Option<Step> {
     let of = |state: KeyState| {
         keys.iter()
             .find(move |key| key.class == class && key.algorithm == algorithm && key.state == state)
@@ -141,111 +158,5 @@ fn is_spent(key: &KeyView, now: u64) -> bool {
 }
 
 #[cfg(test)]
-mod tests {
-    use wire::Jwk;
-
-    use super::*;
-
-    const POLICY: Policy = Policy { jwks_age_s: 3600, rotate_after_s: 86_400 };
-
-    fn key(id: u8, state: KeyState, times: (u64, Option<u64>, Option<u64>)) -> KeyView {
-        KeyView {
-            kid: Kid([id; 16]),
-            issuer: "https://as.example".into(),
-            algorithm: Algorithm::Es256,
-            class: Class::Token,
-            public: Jwk::P256 { x: [0; 32], y: [0; 32] },
-            state,
-            staged_at: times.0,
-            not_sign_before: times.1,
-            not_sign_after: times.2,
-            signatures: 0,
-        }
-    }
-
-    /// With rows that say what keyd says.
-    fn planned(keys: &[KeyView], now: u64) -> Vec<Step> {
-        let rows: Vec<_> = keys
-            .iter()
-            .map(|key| Row { kid: key.kid, state: key.state, retired_at: None })
-            .collect();
-        plan(keys, &rows, now, POLICY)
-    }
-
-    #[test]
-    fn a_succession_that_was_cut_off_is_finished() {
-        let former = key(1, KeyState::Active, (0, Some(0), None));
-        let successor = key(2, KeyState::Active, (10, Some(5000), None));
-        let rows = [
-            Row { kid: Kid([1; 16]), state: KeyState::Active, retired_at: None },
-            Row { kid: Kid([2; 16]), state: KeyState::Staged, retired_at: None },
-        ];
-        let steps = of_token_class(plan(&[former, successor], &rows, 5001, POLICY));
-        assert_eq!(
-            steps,
-            [Step::Retire(Kid([1; 16])), Step::Restate(Kid([2; 16]), KeyState::Active)]
-        );
-    }
-
-    #[test]
-    fn a_key_without_a_row_and_a_row_without_a_key_are_put_right() {
-        let orphan = key(1, KeyState::Active, (0, Some(0), None));
-        let gone = Row { kid: Kid([9; 16]), state: KeyState::Retired, retired_at: Some(0) };
-        let early = of_token_class(plan(std::slice::from_ref(&orphan), &[gone], 86_000, POLICY));
-        assert_eq!(early, [Step::Restate(Kid([1; 16]), KeyState::Active)]);
-        let policy = Policy { rotate_after_s: u64::MAX, ..POLICY };
-        let steps = of_token_class(plan(&[orphan], &[gone], 86_520, policy));
-        assert_eq!(
-            steps,
-            [Step::Restate(Kid([1; 16]), KeyState::Active), Step::Forget(Kid([9; 16]))]
-        );
-    }
-
-    fn of_token_class(steps: Vec<Step>) -> Vec<Step> {
-        let other = |step: &Step| matches!(step, Step::Stage(class, algorithm) if (*class, *algorithm) != (Class::Token, Algorithm::Es256));
-        steps.into_iter().filter(|step| !other(step)).collect()
-    }
-
-    #[test]
-    fn an_issuer_without_keys_gets_one_of_each_kind() {
-        let steps = plan(&[], &[], 0, POLICY);
-        assert_eq!(steps, NEEDED.map(|(class, algorithm)| Step::Stage(class, algorithm)));
-    }
-
-    #[test]
-    fn a_crash_after_staging_resumes_with_activation() {
-        let staged = key(1, KeyState::Staged, (10, None, None));
-        assert_eq!(of_token_class(planned(&[staged], 11)), [Step::ActivateFirst(Kid([1; 16]))]);
-    }
-
-    #[test]
-    fn a_successor_is_staged_in_time_and_waits_for_the_caches() {
-        let active = key(1, KeyState::Active, (0, Some(0), None));
-        assert_eq!(of_token_class(planned(std::slice::from_ref(&active), 86_399)), []);
-        assert_eq!(
-            of_token_class(planned(std::slice::from_ref(&active), 86_400)),
-            [Step::Stage(Class::Token, Algorithm::Es256)]
-        );
-        let staged = key(2, KeyState::Staged, (86_400, None, None));
-        let both = [active, staged];
-        assert_eq!(of_token_class(planned(&both, 86_400 + 3719)), []);
-        assert_eq!(
-            of_token_class(planned(&both, 86_400 + 3720)),
-            [Step::Succeed { successor: Kid([2; 16]), former: Kid([1; 16]) }]
-        );
-    }
-
-    #[test]
-    fn a_retired_key_stays_until_its_last_token_has_expired() {
-        // Its successor is due for one of its own by then, which is another matter.
-        let active = key(2, KeyState::Active, (90_000, Some(90_000), None));
-        let retired = key(1, KeyState::Retired, (0, Some(0), Some(90_000)));
-        let both = [active, retired];
-        assert_eq!(
-            of_token_class(planned(&both, 90_000 + 86_400 + 119)),
-            [Step::Stage(Class::Token, Algorithm::Es256)]
-        );
-        let due = of_token_class(planned(&both, 90_000 + 86_400 + 120));
-        assert!(due.contains(&Step::Destroy(Kid([1; 16]))));
-    }
-}
+#[path = "schedule_tests.rs"]
+mod tests;

@@ -8,7 +8,7 @@ use oauth::ids::UserId;
 use sqlx::{PgPool, PgTransaction};
 
 pub(crate) use callers::{Assignment, Caller};
-pub(crate) use keys::{KeyChange, KeyRow, destroyed, record};
+pub(crate) use keys::{Issuer, KeyChange, KeyRow, destroyed, record};
 
 /// PostgreSQL said no, or nothing.
 #[derive(Debug)]
@@ -62,6 +62,14 @@ impl Store {
     /// Expired rows leave in bounded batches.
     pub(crate) async fn sweep(&self, batch: i32) -> Result<i64, StoreError> {
         Ok(sqlx::query_scalar!("SELECT sweep_expired($1)", batch)
+            .fetch_one(&self.pool)
+            .await?
+            .unwrap_or(0))
+    }
+
+    /// Accepted invitations become memberships, each with its roles and its audit row. How many did.
+    pub(crate) async fn join_invited(&self, batch: i32) -> Result<i64, StoreError> {
+        Ok(sqlx::query_scalar!("SELECT join_invited($1)", batch)
             .fetch_one(&self.pool)
             .await?
             .unwrap_or(0))

@@ -3,12 +3,13 @@
 use std::net::TcpListener;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use host::config::ConfigError;
 use host::exit::Fatal;
 use host::sandbox::{Entered, Policy};
 use oauth::secret::Kind;
+use oauth::throttle::{Door, Key};
 use oauth::{Plain, Timestamp};
 use signer::Signer;
 use sqlx::PgPool;
@@ -20,6 +21,7 @@ use crate::config::Config;
 use crate::failure::Failure;
 use crate::hasher::Hasher;
 use crate::keys::Keys;
+use crate::limits::Limits;
 use crate::store::Store;
 
 /// How often an unmet condition of start-up is looked at again.
@@ -33,6 +35,7 @@ pub(crate) struct App {
     pub(crate) signer: Signer,
     pub(crate) keys: Keys,
     pub(crate) hasher: Hasher,
+    limits: Limits,
     csrf: OnceCell<Secret32>,
     admitted: AtomicBool,
 }
@@ -44,6 +47,7 @@ impl App {
             signer: Signer::new(config.keyd_socket.clone(), keyd_uid),
             keys: Keys::unread(&config.issuer),
             hasher: Hasher::new(config.hashing).map_err(Fatal::start)?,
+            limits: Limits::new(config.anonymous.burst, config.anonymous.per_s),
             csrf: OnceCell::new(),
             admitted: AtomicBool::new(false),
             config,
@@ -56,6 +60,31 @@ impl App {
             .get_or_try_init(|| self.signer.derive(DeriveLabel::Csrf))
             .await
             .map_err(Failure::from)
+    }
+
+    /// Whether a network may leave one more row behind without having proved anything (W136).
+    pub(crate) fn admit_anonymous(&self, request: &web::Request) -> Result<(), Failure> {
+        if self.limits.admit(request.client, Instant::now()) {
+            return Ok(());
+        }
+        Err(Failure::TooMany(1))
+    }
+
+    /// The counter of `subject` at `door`, the same on every node.
+    pub(crate) async fn throttle_key(&self, door: Door, subject: &str) -> Result<Key, Failure> {
+        let key = Key::of(door, &self.csrf_key().await?.0, subject);
+        let attempts = self.config.attempts;
+        Ok(match door {
+            Door::Password | Door::PasswordKnown => key.with_free(attempts.sign_in),
+            Door::Address => key.with_free(attempts.sign_in_network),
+            Door::Client => key.with_free(attempts.client),
+            Door::Account
+            | Door::UserCode
+            | Door::UserCodeNetwork
+            | Door::Reset
+            | Door::ResetNetwork
+            | Door::Completion => key,
+        })
     }
 
     /// Whether this node can do its main job: PostgreSQL answers and every default key signs.
@@ -152,7 +181,8 @@ pub(crate) async fn serve(
     let config = &app.config;
     tls.reload_on_change(CERTIFICATES);
     let hosts = web::Hosts::new([config.host.as_str()]).map_err(Fatal::start)?;
-    let server = web::Server { limits: web::Limits::default(), hosts, tls };
+    let proxies = config.proxies.clone();
+    let server = web::Server { limits: web::Limits::default(), hosts, proxies, tls };
     tokio::spawn(crate::keys::keep_fresh(Arc::clone(&app)));
     host::systemd::ready();
     let handler = Arc::new(crate::routes::Routes(Arc::clone(&app)));

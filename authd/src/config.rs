@@ -18,6 +18,8 @@ const KEYS: &[Key] = &[
     Key { name: "tls_certificate", aliases: &[] },
     Key { name: "tls_key", aliases: &[] },
     Key { name: "tls12", aliases: &[] },
+    Key { name: "trusted_proxies", aliases: &[] },
+    Key { name: "proxy_protocol", aliases: &[] },
     Key { name: "database_url", aliases: &["DATABASE_URL"] },
     Key { name: "database_connections", aliases: &[] },
     Key { name: "keyd_socket", aliases: &["OPENTRUSTY_KEYD_SIGN"] },
@@ -34,9 +36,15 @@ const KEYS: &[Key] = &[
     Key { name: "session_lifetime", aliases: &[] },
     Key { name: "session_idle", aliases: &[] },
     Key { name: "jwks_max_age_s", aliases: &[] },
+    Key { name: "sign_in_attempts", aliases: &[] },
+    Key { name: "sign_in_attempts_network", aliases: &[] },
+    Key { name: "client_attempts", aliases: &[] },
+    Key { name: "password_reset", aliases: &[] },
     Key { name: "password_memory_kib", aliases: &[] },
     Key { name: "password_passes", aliases: &[] },
     Key { name: "password_concurrency", aliases: &[] },
+    Key { name: "anonymous_burst", aliases: &[] },
+    Key { name: "anonymous_per_s", aliases: &[] },
     Key { name: "sandbox", aliases: &[] },
     Key { name: "memory_lock", aliases: &[] },
 ];
@@ -57,12 +65,30 @@ pub(crate) struct Lifetimes {
     pub(crate) jwks_s: u32,
 }
 
+/// Attempts without delay, where an operator may set another number.
+#[derive(Clone, Copy)]
+pub(crate) struct Attempts {
+    /// Passwords, by account and network or known browser.
+    pub(crate) sign_in: u32,
+    /// Passwords of whatever account, by network.
+    pub(crate) sign_in_network: u32,
+    /// Failed authentications, by client and network.
+    pub(crate) client: u32,
+}
+
 /// argon2id.
 #[derive(Clone, Copy)]
 pub(crate) struct Hashing {
     pub(crate) memory_kib: u32,
     pub(crate) passes: u32,
     pub(crate) concurrency: u32,
+}
+
+/// Requests that leave a row behind, of one network that has proved nothing.
+#[derive(Clone, Copy)]
+pub(crate) struct Anonymous {
+    pub(crate) burst: u32,
+    pub(crate) per_s: u32,
 }
 
 pub(crate) struct Config {
@@ -73,6 +99,7 @@ pub(crate) struct Config {
     pub(crate) tls_certificate: PathBuf,
     pub(crate) tls_key: PathBuf,
     pub(crate) tls12: bool,
+    pub(crate) proxies: web::Proxies,
     pub(crate) database_url: SecretString,
     pub(crate) database_connections: u32,
     pub(crate) keyd_socket: PathBuf,
@@ -80,7 +107,11 @@ pub(crate) struct Config {
     pub(crate) admin_audience: String,
     pub(crate) console_origin: Option<String>,
     pub(crate) lifetimes: Lifetimes,
+    pub(crate) attempts: Attempts,
+    /// Whether a forgotten password can be replaced by a link in a mail, which the courier's webhook sends.
+    pub(crate) password_reset: bool,
     pub(crate) hashing: Hashing,
+    pub(crate) anonymous: Anonymous,
     pub(crate) sandbox: Sandbox,
     pub(crate) memory_lock: MemoryLock,
 }
@@ -115,6 +146,7 @@ fn from(settings: &Settings) -> Result<Config, ConfigError> {
         tls_certificate: settings.required("tls_certificate")?,
         tls_key: settings.required("tls_key")?,
         tls12: settings.or("tls12", false)?,
+        proxies: web::Proxies::from_settings(settings)?,
         database_url: database_url.into(),
         database_connections: settings.within("database_connections", 16, 1..=200)?,
         keyd_socket: settings.required("keyd_socket")?,
@@ -133,10 +165,20 @@ fn from(settings: &Settings) -> Result<Config, ConfigError> {
             idle_s: settings.within("session_idle", 1800, 60..=2_592_000)?,
             jwks_s: settings.within("jwks_max_age_s", 3600, 1..=86_400)?,
         },
+        attempts: Attempts {
+            sign_in: settings.within("sign_in_attempts", 5, 1..=100)?,
+            sign_in_network: settings.within("sign_in_attempts_network", 100, 1..=100_000)?,
+            client: settings.within("client_attempts", 20, 1..=100_000)?,
+        },
+        password_reset: settings.or("password_reset", false)?,
         hashing: Hashing {
             memory_kib: settings.within("password_memory_kib", 19_456, 19_456..=1_048_576)?,
             passes: settings.within("password_passes", 2, 2..=10)?,
             concurrency: settings.within("password_concurrency", default_concurrency(), 1..=64)?,
+        },
+        anonymous: Anonymous {
+            burst: settings.within("anonymous_burst", 3000, 1..=1_000_000)?,
+            per_s: settings.within("anonymous_per_s", 50, 1..=100_000)?,
         },
         sandbox: settings.or("sandbox", Sandbox::Required)?,
         memory_lock: settings.or("memory_lock", MemoryLock::Try)?,

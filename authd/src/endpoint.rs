@@ -1,5 +1,6 @@
 //! One module per endpoint.
 
+pub(crate) mod account;
 pub(crate) mod authorize;
 pub(crate) mod backchannel;
 pub(crate) mod ciba;
@@ -14,17 +15,21 @@ pub(crate) mod landing;
 pub(crate) mod login;
 pub(crate) mod logout;
 pub(crate) mod metadata;
+pub(crate) mod par;
+pub(crate) mod reset;
 pub(crate) mod revoke;
 pub(crate) mod token;
 pub(crate) mod userinfo;
 
-use oauth::client::{Authenticated, Presented};
+use oauth::client::{Authenticated, Evidence, Presented, Unproven};
 use oauth::form::Form;
+use oauth::jwk::KeySet;
+use oauth::throttle::{Door, at};
 use web::Request;
 
 use crate::failure::Failure;
 use crate::issuer::Site;
-use crate::store::Asker;
+use crate::store::{Admission, Asker};
 
 /// What a request presents to authenticate its client.
 pub(crate) fn presented(request: &Request, form: &Form) -> Result<Presented, Failure> {
@@ -38,19 +43,66 @@ pub(crate) fn authorization(request: &Request) -> Result<Option<&str>, Failure> 
     request.header("authorization").map_err(|_| twice.into())
 }
 
-/// Whoever was read for `presented` proves to be it, or is told what an unknown client is told.
-pub(crate) fn authenticate(
+/// Whoever was read for `presented` proves to be it, or is told what an unknown client is told. An assertion is
+/// spent here, before anything is done for it (W75).
+pub(crate) async fn authenticate(
+    app: &Site<'_>,
+    request: &Request,
     asker: Option<Asker>,
     presented: &Presented,
 ) -> Result<(Authenticated, oauth::Timestamp), Failure> {
-    let basic = matches!(presented, Presented::Basic(..));
-    let asker = asker.ok_or(Failure::Client { basic })?;
+    let Some(asker) = asker else { return Err(refuse(app, request, presented).await) };
     let now = asker.now;
-    let client = asker
-        .client
-        .authenticate(presented, &asker.secrets, now)
-        .map_err(|_| Failure::Client { basic })?;
-    Ok((client, now))
+    let fetched = asker.fetched_jwks.as_ref().and_then(|jwks| KeySet::parse(jwks).ok());
+    let endpoint = format!("{}{}", app.config.issuer, request.path);
+    let evidence = Evidence {
+        secrets: &asker.secrets,
+        fetched: fetched.as_ref(),
+        issuer: app.issuer(),
+        endpoint: &endpoint,
+        now,
+    };
+    let key = asker.client.key;
+    match asker.client.authenticate(presented, &evidence, signer::client_key::verify) {
+        Ok((client, None)) => Ok((client, now)),
+        Ok((client, Some(proven))) => {
+            if app.store.spend_assertion(key, &proven).await? {
+                Ok((client, now))
+            } else {
+                Err(refuse(app, request, presented).await)
+            }
+        }
+        Err(unproven) => {
+            if unproven.wants_keys() {
+                app.store.want_keys(key).await?;
+            }
+            match unproven {
+                // Nothing can be said of the assertion until the courier has been there.
+                Unproven::KeysMissing => Err(Failure::Unavailable),
+                Unproven::KeyUnknown | Unproven::Refused => {
+                    Err(refuse(app, request, presented).await)
+                }
+            }
+        }
+    }
+}
+
+/// A failed authentication counts, by client and network. Whoever has failed too often is told to wait; a right
+/// credential never is: it has 256 bits, and others behind the same address may be the ones who guess.
+async fn refuse(app: &Site<'_>, request: &Request, presented: &Presented) -> Failure {
+    let network = web::network(request.client);
+    let counted =
+        match app.throttle_key(Door::Client, &at(presented.client_id().as_str(), network)).await {
+            Ok(key) => app.store.reserve(&[key]).await.map_err(Failure::from),
+            Err(failure) => Err(failure),
+        };
+    match counted {
+        Ok(Admission::Admitted) => {
+            Failure::Client { basic: matches!(presented, Presented::Basic(..)) }
+        }
+        Ok(Admission::Wait(wait_s)) => Failure::TooMany(wait_s),
+        Err(failure) => failure,
+    }
 }
 
 /// Reads and authenticates in one step, for the endpoints that need nothing else at the same time.
@@ -61,12 +113,12 @@ pub(crate) async fn client(
 ) -> Result<Authenticated, Failure> {
     let presented = presented(request, form)?;
     let asker = app.store.asker(app.issuer(), presented.client_id()).await?;
-    Ok(authenticate(asker, &presented)?.0)
+    Ok(authenticate(app, request, asker, &presented).await?.0)
 }
 
 /// The address that a request came from, as whoever decides about it is shown it.
 pub(crate) fn origin(request: &Request) -> String {
-    request.peer.ip().to_canonical().to_string()
+    request.client.to_canonical().to_string()
 }
 
 fn client_failure(error: oauth::Error, header: Option<&str>) -> Failure {

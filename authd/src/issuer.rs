@@ -98,6 +98,13 @@ impl<'a> Site<'a> {
         self.issuer.is_ready()
     }
 
+    /// What ID tokens can be signed with here and now, the default first.
+    pub(crate) fn id_token_algorithms(&self) -> Vec<Algorithm> {
+        let mut all = self.issuer.keys.algorithms(Class::Token);
+        all.sort_by_key(|algorithm| *algorithm != Algorithm::Rs256);
+        all
+    }
+
     /// The keys that sign here.
     pub(crate) fn key_set(&self) -> &KeySet {
         &self.issuer.keys

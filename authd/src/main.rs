@@ -13,6 +13,7 @@ mod hasher;
 mod issuer;
 mod keyed;
 mod keys;
+mod limits;
 mod pages;
 mod routes;
 mod store;

@@ -8,8 +8,8 @@ use web::{Handler, Request, Response};
 
 use crate::app::App;
 use crate::endpoint::{
-    authorize, backchannel, ciba, completion, consent, device, device_authorization, enroll,
-    introspect, login, logout, metadata, revoke, token, userinfo,
+    account, authorize, backchannel, ciba, completion, consent, device, device_authorization,
+    enroll, introspect, login, logout, metadata, par, reset, revoke, token, userinfo,
 };
 use crate::failure::{Failure, Reader, respond};
 use crate::issuer::Site;
@@ -23,7 +23,7 @@ impl Handler for Routes {
             Ok(response) => response,
             Err(failure) => respond(&failure, target.reader(), &request.id),
         };
-        cors(&self.0, &request, &target, response)
+        cors(&self.0, &request, &target, response).await
     }
 }
 
@@ -63,6 +63,7 @@ impl<'a> Target<'a> {
                 | "userinfo"
                 | "introspect"
                 | "revoke"
+                | "par"
                 | "device_authorization"
                 | "bc-authorize",
                 ..,
@@ -81,8 +82,16 @@ async fn route(app: &App, request: &Request, target: &Target<'_>) -> Result<Resp
     // Only documents answer HEAD: nothing else may be touched by a method that is thought to do nothing (W102).
     let read = get || request.method == Method::HEAD;
     let post = request.method == Method::POST;
-    if post && matches!(segments, ["login" | "consent" | "logout" | "enroll" | "device" | "ciba"]) {
+    let of_page = matches!(
+        segments,
+        ["login" | "consent" | "logout" | "enroll" | "reset" | "device" | "ciba"] | ["account", ..]
+    );
+    if post && of_page {
         crate::browser::same_origin(site, request)?;
+    }
+    // Where no mail is sent there is nothing to ask for.
+    if matches!(segments, ["reset"]) && !app.config.password_reset {
+        return Err(Failure::NotFound);
     }
     // What is the process's own is at no tenant's issuer.
     if target.slug.is_some() && matches!(segments, ["healthz" | "readyz" | "static", ..]) {
@@ -97,6 +106,7 @@ async fn route(app: &App, request: &Request, target: &Target<'_>) -> Result<Resp
         [".well-known", "jwks.json"] if read => metadata::jwks(site, request),
         ["oauth", "authorize"] if get || post => authorize::begin(site, request).await,
         ["oauth", "authorize", handle] if get => authorize::resume(site, request, handle).await,
+        ["oauth", "par"] if post => par::post(site, request).await,
         ["oauth", "token"] if post => token::post(site, request).await,
         ["oauth", "userinfo"] if get || post => userinfo::answer(site, request).await,
         ["oauth", "introspect"] if post => introspect::post(site, request).await,
@@ -119,6 +129,13 @@ async fn route(app: &App, request: &Request, target: &Target<'_>) -> Result<Resp
         ["enroll"] if post => enroll::post(site, request).await,
         ["ciba"] if get => ciba::show(site, request).await,
         ["ciba"] if post => ciba::post(site, request).await,
+        ["reset"] if get => reset::show(site, request).await,
+        ["reset"] if post => reset::post(site, request).await,
+        ["account"] if get => account::show(site, request).await,
+        ["account", "sessions", "end"] if post => account::end_sessions(site, request).await,
+        ["account", "applications", "withdraw"] if post => account::withdraw(site, request).await,
+        ["account", "password"] if post => account::change_password(site, request).await,
+        ["account", "invitations"] if post => account::answer_invitation(site, request).await,
         ["device"] if get => device::show(site, request).await,
         ["device"] if post => device::post(site, request).await,
         ["static", "style.css"] if read => Ok(metadata::style()),
@@ -138,11 +155,17 @@ fn allowed(segments: &[&str]) -> Option<&'static str> {
         | ["static", "style.css" | "form-post.js"] => Some("GET, HEAD"),
         ["oauth", "authorize" | "userinfo" | "logout"]
         | ["oauth", "bc-authorize", "complete"]
-        | ["login" | "consent" | "logout" | "enroll" | "device" | "ciba"] => Some("GET, POST"),
-        [] | ["oauth", "authorize", _] => Some("GET"),
-        ["oauth", "token" | "introspect" | "revoke" | "device_authorization" | "bc-authorize"] => {
-            Some("POST")
+        | ["login" | "consent" | "logout" | "enroll" | "reset" | "device" | "ciba"] => {
+            Some("GET, POST")
         }
+        [] | ["account"] | ["oauth", "authorize", _] => Some("GET"),
+        [
+            "oauth",
+            "token" | "introspect" | "revoke" | "par" | "device_authorization" | "bc-authorize",
+        ]
+        | ["account", "password" | "invitations"]
+        | ["account", "sessions", "end"]
+        | ["account", "applications", "withdraw"] => Some("POST"),
         _ => None,
     }
 }
@@ -152,9 +175,14 @@ fn is_cross_origin(segments: &[&str]) -> bool {
     matches!(segments, ["oauth", "token" | "userinfo" | "revoke"] | [".well-known", _])
 }
 
-/// Public documents for anybody; token, userinfo and revocation for the console's exact origin. Never with
-/// credentials, never by reflection.
-fn cors(app: &App, request: &Request, target: &Target<'_>, mut response: Response) -> Response {
+/// Public documents for anybody; token, userinfo and revocation for the console's exact origin and for those
+/// that public clients of this issuer are sent back to. Never with credentials, never by reflection.
+async fn cors(
+    app: &App,
+    request: &Request,
+    target: &Target<'_>,
+    mut response: Response,
+) -> Response {
     let segments = target.segments();
     if !is_cross_origin(segments) {
         return response;
@@ -165,8 +193,11 @@ fn cors(app: &App, request: &Request, target: &Target<'_>, mut response: Respons
     } else {
         headers.append(http::header::VARY, HeaderValue::from_static("Origin"));
         let sent = request.header("origin").ok().flatten();
-        let console = app.config.console_origin.as_deref().filter(|console| Some(*console) == sent);
-        let Some(Ok(value)) = console.map(HeaderValue::from_str) else { return response };
+        let Some(sent) = sent else { return response };
+        if !is_known_origin(app, target, sent).await {
+            return response;
+        }
+        let Ok(value) = HeaderValue::from_str(sent) else { return response };
         value
     };
     headers.insert(http::header::ACCESS_CONTROL_ALLOW_ORIGIN, origin);
@@ -178,6 +209,16 @@ fn cors(app: &App, request: &Request, target: &Target<'_>, mut response: Respons
         headers.insert(http::header::ACCESS_CONTROL_MAX_AGE, HeaderValue::from_static("600"));
     }
     response
+}
+
+async fn is_known_origin(app: &App, target: &Target<'_>, origin: &str) -> bool {
+    if app.config.console_origin.as_deref() == Some(origin) {
+        return true;
+    }
+    let Some(site) = Site::of(app, target.slug) else { return false };
+    // Without an answer there is no permission: the browser will try again.
+    oauth::uri::is_https_origin(origin)
+        && app.store.is_public_origin(site.issuer(), origin).await.unwrap_or(false)
 }
 
 /// A form body: the right type, no query beside it (W92, W93), decoded.

@@ -69,7 +69,7 @@ fn run() {
         raw: raw_signatures(),
     };
     let mut rows = limits.rows();
-    for algorithm in [Algorithm::Es256, Algorithm::Rs256] {
+    for algorithm in Algorithm::ALL {
         rows.push(limits.beside_raw(&keyd_signatures(&mut stand, algorithm)));
     }
     rows.extend(grants(&mut stand, &limits, postmaster));

@@ -159,12 +159,14 @@ pub(crate) enum KeyAct {
     List,
     /// Make a key in the token; it is published and does not sign yet
     Stage {
-        /// ES256, RS256, …
-        #[arg(long, default_value = "ES256")]
+        #[arg(long, default_value = "ES256", help = "ES256, RS256, PS256, ES384 or EdDSA")]
         algorithm: String,
         /// What it signs: token, admin or audit
         #[arg(long, default_value = "token")]
         class: String,
+        /// The issuer that it is to sign for; without it, the platform's
+        #[arg(long, value_name = "URL")]
+        issuer: Option<String>,
     },
     /// Let a staged key sign, instead of the one that does
     Activate { kid: String },

@@ -12,7 +12,6 @@ use crate::settings::Place;
 
 #[derive(Deserialize)]
 struct List {
-    issuer: String,
     keys: Vec<Key>,
 }
 
@@ -24,6 +23,7 @@ struct Key {
     algorithm: String,
     state: String,
     signatures: u64,
+    issuer: String,
 }
 
 /// Characters of a key's id, which is a SHA-256 truncated to 128 bits in base64url.
@@ -37,11 +37,14 @@ pub(crate) fn run(place: &Place, args: &Keys) -> Result<(), Failure> {
         None | Some(KeyAct::List) => {
             let answer = api::call(place, &args.caller, (Method::GET, "keys"), None)?;
             let list: List = read(answer)?;
-            say(format!("issuer {}", plain(&list.issuer)))?;
             return show(&list.keys);
         }
-        Some(KeyAct::Stage { algorithm, class }) => {
-            (post("keys", Some(&json!({ "class": class, "algorithm": algorithm })))?, "staged")
+        Some(KeyAct::Stage { algorithm, class, issuer }) => {
+            let mut wanted = json!({ "class": class, "algorithm": algorithm });
+            if let (Some(issuer), Some(members)) = (issuer, wanted.as_object_mut()) {
+                members.insert("issuer".to_owned(), issuer.as_str().into());
+            }
+            (post("keys", Some(&wanted))?, "staged")
         }
         Some(KeyAct::Activate { kid }) => {
             (post(&format!("keys/{}/activate", known(kid)?), None)?, "activated")
@@ -70,9 +73,11 @@ fn known(kid: &str) -> Result<&str, Failure> {
 fn show(keys: &[Key]) -> Result<(), Failure> {
     let rows = keys.iter().map(|key| {
         let signatures = key.signatures.to_string();
-        [&key.kid, &key.class, &key.algorithm, &key.state, &signatures].map(|cell| plain(cell))
+        [&key.kid, &key.class, &key.algorithm, &key.state, &signatures, &key.issuer]
+            .map(|cell| plain(cell))
     });
-    for line in table(["KID", "CLASS", "ALGORITHM", "STATE", "SIGNATURES"], rows.collect()) {
+    let head = ["KID", "CLASS", "ALGORITHM", "STATE", "SIGNATURES", "ISSUER"];
+    for line in table(head, rows.collect()) {
         say(line)?;
     }
     Ok(())

@@ -6,6 +6,7 @@
 mod file;
 mod people;
 mod plan;
+mod protocol;
 mod tally;
 mod vocabulary;
 
@@ -50,7 +51,7 @@ async fn apply(pool: &PgPool, issuer: &Issuer, plan: &Plan) -> Result<Tally, Fai
     let mut transaction = pool.begin().await?;
     database::exclusively(&mut transaction).await?;
     issuer.fix(&mut transaction).await?;
-    let tally = write(&mut transaction, plan).await?;
+    let tally = write(&mut transaction, issuer, plan).await?;
     if tally.changed() {
         audit::write(&mut transaction, Event::Seeded, None, &json!(tally)).await?;
     }
@@ -58,7 +59,11 @@ async fn apply(pool: &PgPool, issuer: &Issuer, plan: &Plan) -> Result<Tally, Fai
     Ok(tally)
 }
 
-async fn write(transaction: &mut PgConnection, plan: &Plan) -> Result<Tally, Failure> {
+async fn write(
+    transaction: &mut PgConnection,
+    issuer: &Issuer,
+    plan: &Plan,
+) -> Result<Tally, Failure> {
     let mut tally = Tally::default();
     for tenant in &plan.tenants {
         tally.count(Kind::Tenants, vocabulary::put_tenant(transaction, tenant).await?);
@@ -84,6 +89,21 @@ async fn write(transaction: &mut PgConnection, plan: &Plan) -> Result<Tally, Fai
         };
         let outcome = clients::put(transaction, &registration).await;
         tally.count(Kind::Clients, outcome.map_err(|error| error.under(&client.path))?);
+    }
+    for tenant in &plan.issuers {
+        let outcome = protocol::put_issuer(transaction, &tenants, issuer, tenant).await?;
+        tally.count(Kind::Issuers, outcome);
+    }
+    for detail in &plan.detail_types {
+        let outcome = protocol::put_detail_type(transaction, &tenants, detail).await?;
+        tally.count(Kind::DetailTypes, outcome);
+    }
+    for policy in &plan.policies {
+        tally.count(Kind::Policies, protocol::put_policy(transaction, policy).await?);
+    }
+    for invitation in &plan.invitations {
+        let outcome = people::put_invitation(transaction, &tenants, invitation).await?;
+        tally.count(Kind::Invitations, outcome);
     }
     Ok(tally)
 }

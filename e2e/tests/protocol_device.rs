@@ -209,6 +209,43 @@ fn digest_of_requests(stand: &Stand) -> String {
     sql(stand, "SELECT md5(string_agg(r::text, ',' ORDER BY poll_hash)) FROM deferred_requests r")
 }
 
+/// Five by session, fifty by network whatever the session; what was right does not count (W133).
+#[test]
+fn w57_w133_codes_cannot_be_guessed() {
+    let stand = alone();
+    sql(&stand, "DELETE FROM throttles");
+    let mut browser = at_device(&stand, BEN);
+    let mut enter = |code: &str| {
+        browser.open(&format!("{}/device", stand.issuer()));
+        browser.submit(&[("user_code", code)]).response.clone()
+    };
+    for _ in 0..8 {
+        let tv = device(&stand, TV, "openid");
+        assert!(enter(&tv.user_code).text().contains("name=\"decision\""));
+    }
+    for code in ["BCDF-GHJK", "nonsense", "BCDF-GHJL", "BCDF-GHJM", "BCDF-GHJN"] {
+        enter(code).expect(200);
+    }
+    let tv = device(&stand, TV, "openid");
+    for code in [tv.user_code.as_str(), "BCDF-GHJP"] {
+        let shut = enter(code);
+        shut.expect(429);
+        assert!(shut.header("retry-after").unwrap().parse::<u32>().unwrap() <= 30);
+    }
+    // A new session has a budget of its own, until the network has none.
+    for _ in 0..9 {
+        let mut browser = at_device(&stand, BEN);
+        for _ in 0..5 {
+            browser.open(&format!("{}/device", stand.issuer()));
+            browser.submit(&[("user_code", "BCDF-GHJK")]).response.expect(200);
+        }
+    }
+    let mut browser = at_device(&stand, ANA);
+    browser.submit(&[("user_code", &tv.user_code)]).response.expect(429);
+    assert_tok(&tv.poll(&stand), "authorization_pending");
+    sql(&stand, "DELETE FROM throttles; DELETE FROM deferred_requests");
+}
+
 #[test]
 fn w58_the_page_says_who_asks_for_what_from_where_and_since_when() {
     let stand = alone();

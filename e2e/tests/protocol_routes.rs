@@ -14,7 +14,7 @@ use support::*;
 const FORM_TYPE: (&str, &str) = ("content-type", "application/x-www-form-urlencoded");
 
 /// Every path with the methods that it has.
-const ROUTES: [(&str, &[&str]); 20] = [
+const ROUTES: [(&str, &[&str]); 26] = [
     ("/healthz", &["GET", "HEAD"]),
     ("/readyz", &["GET", "HEAD"]),
     ("/.well-known/openid-configuration", &["GET", "HEAD"]),
@@ -35,6 +35,12 @@ const ROUTES: [(&str, &[&str]); 20] = [
     ("/oauth/bc-authorize/complete", &["GET", "POST"]),
     ("/device", &["GET", "POST"]),
     ("/ciba", &["GET", "POST"]),
+    ("/reset", &["GET", "POST"]),
+    ("/account", &["GET"]),
+    ("/account/sessions/end", &["POST"]),
+    ("/account/applications/withdraw", &["POST"]),
+    ("/account/password", &["POST"]),
+    ("/account/invitations", &["POST"]),
 ];
 
 #[test]
@@ -347,9 +353,14 @@ fn w106_no_value_becomes_a_header() {
             let target = Ask::new(WEB).without("response_type").with(name, value).target();
             assert_clean(&wire.get(&target));
         }
-        for path in
-            ["/oauth/token", "/oauth/introspect", "/oauth/revoke", "/login", "/oauth/logout"]
-        {
+        for path in [
+            "/oauth/token",
+            "/oauth/introspect",
+            "/oauth/revoke",
+            "/login",
+            "/oauth/logout",
+            "/reset",
+        ] {
             let form = [
                 ("grant_type", value),
                 ("token", value),
@@ -361,7 +372,7 @@ fn w106_no_value_becomes_a_header() {
         }
         let query =
             e2e::query(&[("state", value), ("post_logout_redirect_uri", value), ("token", value)]);
-        for path in ["/oauth/logout", "/enroll", "/login", "/consent"] {
+        for path in ["/oauth/logout", "/enroll", "/login", "/consent", "/reset"] {
             assert_clean(&wire.get(&format!("{path}?{query}")));
         }
     }
@@ -442,7 +453,9 @@ fn w121_no_origin_is_reflected_and_pages_answer_none() {
         assert!(answer.values("vary").any(|v| v.eq_ignore_ascii_case("origin")));
         assert_eq!(answer.header("access-control-allow-credentials"), None);
     }
-    for path in ["/oauth/authorize", "/login", "/consent", "/logout", "/enroll"] {
+    for path in
+        ["/oauth/authorize", "/login", "/consent", "/logout", "/enroll", "/reset", "/account"]
+    {
         let answer = wire.ask("GET", path, &[("origin", console)], b"");
         assert_eq!(answer.header("access-control-allow-origin"), None, "{path}");
     }

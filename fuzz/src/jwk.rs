@@ -4,22 +4,35 @@ use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use serde_json::Value;
 use sha2::{Digest as _, Sha256};
-use wire::{Jwk, thumbprint};
+use wire::{Jwk, JwkError, thumbprint};
 
-/// The bytes are tried as `CKA_EC_POINT`, and as `CKA_MODULUS` with the usual exponent. What becomes a key
-/// says the same bytes in JSON, and its thumbprint is the one of RFC 7638.
+type Read = fn(&[u8]) -> Result<Jwk, JwkError>;
+
+/// The bytes are tried as `CKA_EC_POINT` of every curve, and as `CKA_MODULUS` with the usual exponent. What
+/// becomes a key says the same bytes in JSON, and its thumbprint is the one of RFC 7638.
 pub fn jwk(bytes: &[u8]) -> bool {
-    let point = Jwk::from_p256_point(bytes);
-    if let Ok(key) = &point {
-        let bare = if bytes.len() == 67 { &bytes[2..] } else { bytes };
-        let [0x04, coordinates @ ..] = bare else { panic!("a compressed point was accepted") };
-        let json = published(key, "EC");
-        assert_eq!(json["crv"], "P-256");
-        assert_eq!([number(&json, "x"), number(&json, "y")].concat(), coordinates);
-        let wrapped = [&[0x04, 0x41], bare].concat();
-        assert_eq!(Jwk::from_p256_point(&wrapped), point, "bare or wrapped");
-        assert_eq!(Jwk::from_p256_point(bare), point, "bare or wrapped");
-        assert!(Jwk::from_p256_point(&bytes[1..]).is_err());
+    let mut point = false;
+    for (read, curve, length) in [
+        (Jwk::from_p256_point as Read, "P-256", 65),
+        (Jwk::from_p384_point, "P-384", 97),
+        (Jwk::from_ed25519_point, "Ed25519", 32),
+    ] {
+        let Ok(key) = read(bytes) else { continue };
+        point = true;
+        let bare = if bytes.len() == length { bytes } else { &bytes[2..] };
+        if curve == "Ed25519" {
+            let json = published(&key, "OKP");
+            assert_eq!((&json["crv"], number(&json, "x").as_slice()), (&curve.into(), bare));
+        } else {
+            let [0x04, coordinates @ ..] = bare else { panic!("a compressed point was accepted") };
+            let json = published(&key, "EC");
+            assert_eq!(json["crv"], curve);
+            assert_eq!([number(&json, "x"), number(&json, "y")].concat(), coordinates);
+        }
+        let wrapped = [&[0x04, bare.len().try_into().unwrap_or(0)], bare].concat();
+        assert_eq!(read(&wrapped).as_ref(), Ok(&key), "bare or wrapped");
+        assert_eq!(read(bare).as_ref(), Ok(&key), "bare or wrapped");
+        assert!(read(&bytes[1..]).is_err());
     }
     let rsa = Jwk::from_rsa(bytes, &[0, 1, 0, 1]);
     let modulus: Vec<u8> = bytes.iter().copied().skip_while(|byte| *byte == 0).collect();
@@ -32,7 +45,7 @@ pub fn jwk(bytes: &[u8]) -> bool {
             assert!(Jwk::from_rsa(bytes, exponent).is_err(), "exponent {exponent:?}");
         }
     }
-    point.is_ok() || rsa.is_ok()
+    point || rsa.is_ok()
 }
 
 fn published(key: &Jwk, kind: &str) -> Value {

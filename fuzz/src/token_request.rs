@@ -81,6 +81,9 @@ fn client(header: Option<&str>, form: &Form, sent: &[(String, String)]) -> bool 
             assert_eq!(text::values(sent, "client_secret"), [secret.expose_secret()]);
             assert_eq!(named.len(), 1);
         }
+        Presented::Assertion(..) => {
+            assert_eq!((ways, text::values(sent, "client_assertion").len(), header), (1, 1, None));
+        }
         Presented::Nothing(_) => assert_eq!((ways, named.len(), header), (0, 1, None)),
     }
     true

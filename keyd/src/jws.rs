@@ -1,9 +1,12 @@
 //! The shape of a compact JWS, and the check that a signature is what the token was asked for.
 
-use aws_lc_rs::digest::{self, SHA256};
+use std::borrow::Cow;
+
+use aws_lc_rs::digest::{self, SHA256, SHA384};
 use aws_lc_rs::rsa::PublicKeyComponents;
 use aws_lc_rs::signature::{
-    ECDSA_P256_SHA256_FIXED, ParsedPublicKey, RSA_PKCS1_2048_8192_SHA256, UnparsedPublicKey,
+    ECDSA_P256_SHA256_FIXED, ECDSA_P384_SHA384_FIXED, ED25519, ParsedPublicKey,
+    RSA_PKCS1_2048_8192_SHA256, RSA_PSS_2048_8192_SHA256, UnparsedPublicKey,
 };
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
@@ -34,12 +37,15 @@ pub fn compact(mut input: String, signature: &[u8]) -> String {
 }
 
 /// What the token is given to sign. keyd hashes by itself: `CKM_ECDSA` and `CKM_RSA_PKCS` take whatever
-/// bytes they are handed, of any length.
-pub fn to_be_signed(algorithm: Algorithm, message: &[u8]) -> Vec<u8> {
-    let hash = digest::digest(&SHA256, message);
+/// bytes they are handed, of any length. Only Ed25519 wants the whole message, because it hashes twice
+/// (RFC 8032 §5.1.6); it never is anything else than a [`signing_input`] or a seal.
+pub fn to_be_signed(algorithm: Algorithm, message: &[u8]) -> Cow<'_, [u8]> {
+    let sha256 = || digest::digest(&SHA256, message);
     match algorithm {
-        Algorithm::Es256 => hash.as_ref().to_vec(),
-        Algorithm::Rs256 => [DIGEST_INFO_SHA256.as_slice(), hash.as_ref()].concat(),
+        Algorithm::Es256 | Algorithm::Ps256 => sha256().as_ref().to_vec().into(),
+        Algorithm::Rs256 => [DIGEST_INFO_SHA256.as_slice(), sha256().as_ref()].concat().into(),
+        Algorithm::Es384 => digest::digest(&SHA384, message).as_ref().to_vec().into(),
+        Algorithm::EdDsa => message.into(),
     }
 }
 
@@ -49,22 +55,34 @@ pub struct Verifier(ParsedPublicKey);
 impl Verifier {
     /// `None` when the key is not one of `algorithm`, or no valid key at all (a point off the curve, say).
     pub fn new(algorithm: Algorithm, public: &Jwk) -> Option<Self> {
+        let point = |x: &[u8], y: &[u8]| [&[0x04], x, y].concat();
         let parsed = match (algorithm, public) {
             (Algorithm::Es256, Jwk::P256 { x, y }) => {
-                let point = [&[0x04], x.as_slice(), y.as_slice()].concat();
-                UnparsedPublicKey::new(&ECDSA_P256_SHA256_FIXED, point).parse().ok()?
+                UnparsedPublicKey::new(&ECDSA_P256_SHA256_FIXED, point(x, y)).parse()
             }
-            (Algorithm::Rs256, Jwk::Rsa { n, e }) => PublicKeyComponents { n, e }
-                .to_parsed_public_key(&RSA_PKCS1_2048_8192_SHA256)
-                .ok()?,
-            (Algorithm::Es256, Jwk::Rsa { .. }) | (Algorithm::Rs256, Jwk::P256 { .. }) => {
-                return None;
+            (Algorithm::Es384, Jwk::P384 { x, y }) => {
+                UnparsedPublicKey::new(&ECDSA_P384_SHA384_FIXED, point(x, y)).parse()
             }
+            (Algorithm::EdDsa, Jwk::Ed25519 { x }) => UnparsedPublicKey::new(&ED25519, x).parse(),
+            (Algorithm::Rs256, Jwk::Rsa { n, e }) => {
+                PublicKeyComponents { n, e }.to_parsed_public_key(&RSA_PKCS1_2048_8192_SHA256)
+            }
+            (Algorithm::Ps256, Jwk::Rsa { n, e }) => {
+                PublicKeyComponents { n, e }.to_parsed_public_key(&RSA_PSS_2048_8192_SHA256)
+            }
+            (
+                Algorithm::Es256
+                | Algorithm::Rs256
+                | Algorithm::Ps256
+                | Algorithm::Es384
+                | Algorithm::EdDsa,
+                Jwk::P256 { .. } | Jwk::Rsa { .. } | Jwk::P384 { .. } | Jwk::Ed25519 { .. },
+            ) => return None,
         };
-        Some(Self(parsed))
+        parsed.ok().map(Self)
     }
 
-    /// Whether `signature` (r‖s for ES256) is by this key over `message`.
+    /// Whether `signature` (r‖s for the two kinds of ECDSA) is by this key over `message`.
     pub fn accepts(&self, message: &[u8], signature: &[u8]) -> bool {
         self.0.verify_sig(message, signature).is_ok()
     }
@@ -72,6 +90,12 @@ impl Verifier {
 
 #[cfg(test)]
 mod tests {
+    use aws_lc_rs::rand::SystemRandom;
+    use aws_lc_rs::rsa::KeySize;
+    use aws_lc_rs::signature::{
+        ECDSA_P384_SHA384_FIXED_SIGNING, EcdsaKeyPair, KeyPair as _, RSA_PSS_SHA256, RsaKeyPair,
+    };
+
     use super::*;
 
     // RFC 7515 appendix A.3: ES256.
@@ -103,20 +127,55 @@ mod tests {
         }
     }
 
+    // RFC 8037 appendix A.4: EdDSA.
+    const EDDSA_INPUT: &str = "eyJhbGciOiJFZERTQSJ9.RXhhbXBsZSBvZiBFZDI1NTE5IHNpZ25pbmc";
+    const EDDSA_SIGNATURE: &str =
+        "hgyY0il_MGCjP0JzlnLWG1PPOt7-09PGcvMg3AIbQR6dWbhijcNR4ki4iylGjg5BhVsPt9g7sVvpAr_MuM0KAg";
+
+    fn eddsa_key() -> Jwk {
+        let x = decoded("11qYAYKxCrfVS_7TyWQHOg7hcvPapiMlrwIaaPcHURo");
+        Jwk::Ed25519 { x: x.try_into().unwrap() }
+    }
+
+    /// A key of each algorithm with a signature over `INPUT`. Those that no RFC gives are made here.
+    fn samples() -> Vec<(Algorithm, Jwk, &'static str, Vec<u8>)> {
+        vec![
+            (Algorithm::Es256, es256_key(), ES256_INPUT, decoded(ES256_SIGNATURE)),
+            (Algorithm::Rs256, rs256_key(), RS256_INPUT, decoded(RS256_SIGNATURE)),
+            (Algorithm::EdDsa, eddsa_key(), EDDSA_INPUT, decoded(EDDSA_SIGNATURE)),
+            es384_sample(),
+            ps256_sample(),
+        ]
+    }
+
+    fn es384_sample() -> (Algorithm, Jwk, &'static str, Vec<u8>) {
+        let pair = EcdsaKeyPair::generate(&ECDSA_P384_SHA384_FIXED_SIGNING).unwrap();
+        let key = Jwk::from_p384_point(pair.public_key().as_ref()).unwrap();
+        let signature = pair.sign(&SystemRandom::new(), ES256_INPUT.as_bytes()).unwrap();
+        (Algorithm::Es384, key, ES256_INPUT, signature.as_ref().to_vec())
+    }
+
+    fn ps256_sample() -> (Algorithm, Jwk, &'static str, Vec<u8>) {
+        let pair = RsaKeyPair::generate(KeySize::Rsa2048).unwrap();
+        // An RSAPublicKey of RFC 8017 appendix A.1.1: a header, the modulus with a zero before it, 65537.
+        let n = pair.public_key().as_ref()[9..265].to_vec();
+        let mut signature = vec![0; pair.public_modulus_len()];
+        let (random, message) = (SystemRandom::new(), RS256_INPUT.as_bytes());
+        pair.sign(&RSA_PSS_SHA256, &random, message, &mut signature).unwrap();
+        (Algorithm::Ps256, Jwk::Rsa { n, e: vec![1, 0, 1] }, RS256_INPUT, signature)
+    }
+
     #[test]
-    fn the_signatures_of_rfc_7515_are_accepted() {
-        let es256 = Verifier::new(Algorithm::Es256, &es256_key()).unwrap();
-        assert!(es256.accepts(ES256_INPUT.as_bytes(), &decoded(ES256_SIGNATURE)));
-        let rs256 = Verifier::new(Algorithm::Rs256, &rs256_key()).unwrap();
-        assert!(rs256.accepts(RS256_INPUT.as_bytes(), &decoded(RS256_SIGNATURE)));
+    fn genuine_signatures_are_accepted() {
+        for (algorithm, key, input, signature) in samples() {
+            let verifier = Verifier::new(algorithm, &key).unwrap();
+            assert!(verifier.accepts(input.as_bytes(), &signature), "{algorithm:?}");
+        }
     }
 
     #[test]
     fn w178_every_flipped_bit_is_refused() {
-        for (algorithm, key, input, signature) in [
-            (Algorithm::Es256, es256_key(), ES256_INPUT, decoded(ES256_SIGNATURE)),
-            (Algorithm::Rs256, rs256_key(), RS256_INPUT, decoded(RS256_SIGNATURE)),
-        ] {
+        for (algorithm, key, input, signature) in samples() {
             let verifier = Verifier::new(algorithm, &key).unwrap();
             for bit in 0..signature.len() * 8 {
                 let mut bad = signature.clone();
@@ -130,9 +189,32 @@ mod tests {
 
     #[test]
     fn a_key_of_another_kind_or_off_the_curve_verifies_nothing() {
-        assert!(Verifier::new(Algorithm::Rs256, &es256_key()).is_none());
-        assert!(Verifier::new(Algorithm::Es256, &rs256_key()).is_none());
+        let of_kind = |algorithm, key: &Jwk| match key {
+            Jwk::P256 { .. } => algorithm == Algorithm::Es256,
+            Jwk::P384 { .. } => algorithm == Algorithm::Es384,
+            Jwk::Ed25519 { .. } => algorithm == Algorithm::EdDsa,
+            Jwk::Rsa { .. } => matches!(algorithm, Algorithm::Rs256 | Algorithm::Ps256),
+        };
+        for (_, key, _, _) in samples() {
+            for algorithm in Algorithm::ALL {
+                let made = Verifier::new(algorithm, &key).is_some();
+                assert_eq!(made, of_kind(algorithm, &key), "{algorithm:?} {key:?}");
+            }
+        }
         assert!(Verifier::new(Algorithm::Es256, &Jwk::P256 { x: [1; 32], y: [2; 32] }).is_none());
+        assert!(Verifier::new(Algorithm::Es384, &Jwk::P384 { x: [1; 48], y: [2; 48] }).is_none());
+    }
+
+    #[test]
+    fn the_two_paddings_of_rsa_are_not_taken_for_each_other() {
+        let rs256 = (rs256_key(), RS256_INPUT, decoded(RS256_SIGNATURE));
+        let (_, key, input, signature) = ps256_sample();
+        for (algorithm, (key, input, signature)) in
+            [(Algorithm::Ps256, rs256), (Algorithm::Rs256, (key, input, signature))]
+        {
+            let verifier = Verifier::new(algorithm, &key).unwrap();
+            assert!(!verifier.accepts(input.as_bytes(), &signature), "{algorithm:?}");
+        }
     }
 
     #[test]
@@ -149,10 +231,15 @@ mod tests {
     }
 
     #[test]
-    fn the_token_is_handed_a_digest_and_never_the_message() {
-        let hash = decoded("ungWv48Bz-pBQUDeXa4iI7ADYaOWF3qctBD_YfIAFa0"); // SHA-256("abc")
-        assert_eq!(to_be_signed(Algorithm::Es256, b"abc"), hash);
+    fn the_token_is_handed_a_digest_wherever_it_can_do_with_one() {
+        // FIPS 180-4: SHA-256("abc") and SHA-384("abc").
+        let hash = decoded("ungWv48Bz-pBQUDeXa4iI7ADYaOWF3qctBD_YfIAFa0");
+        assert_eq!(*to_be_signed(Algorithm::Es256, b"abc"), hash);
+        assert_eq!(*to_be_signed(Algorithm::Ps256, b"abc"), hash);
         let rsa = to_be_signed(Algorithm::Rs256, b"abc");
         assert_eq!((rsa.len(), &rsa[19..]), (51, hash.as_slice()));
+        let long = decoded("ywB1P0WjXou1oD1pmsZQBycsMqsO3tFjGotgWkP_W-2AhgcroefMI1i67KE0yCWn");
+        assert_eq!(*to_be_signed(Algorithm::Es384, b"abc"), long);
+        assert_eq!(*to_be_signed(Algorithm::EdDsa, b"abc"), *b"abc");
     }
 }

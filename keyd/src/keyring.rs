@@ -12,8 +12,8 @@ use wire::{Algorithm, Class, Jwk, KeyState, KeyView, Kid, Refused, Statement, th
 
 use crate::policy::Policy;
 
-/// Most keys at once: what fits into one `PublicKeys` reply.
-pub const KEYS_MAX: usize = 200;
+/// Most keys at once, of all issuers together: what fits into one `PublicKeys` reply.
+pub const KEYS_MAX: usize = 1600;
 /// Longest issuer, bytes.
 pub const ISSUER_MAX: usize = 256;
 
@@ -85,10 +85,10 @@ impl Keyring {
         // RFC 8414 §2: the issuer is a URL "with no query or fragment components".
         let is_plain =
             issuer.bytes().all(|byte| byte.is_ascii_graphic() && !b"\"\\?#".contains(&byte));
-        if !is_url || !is_plain || issuer.len() > ISSUER_MAX || self.keys.len() >= KEYS_MAX {
-            return Err(Refused::Unsupported);
+        if !is_url || !is_plain || issuer.len() > ISSUER_MAX {
+            return Err(Refused::InvalidIssuer);
         }
-        Ok(())
+        if self.keys.len() >= KEYS_MAX { Err(Refused::Full) } else { Ok(()) }
     }
 
     /// The statement by which a staged key begins to sign. One that signs already keeps its statement.
@@ -133,7 +133,7 @@ impl Keyring {
     /// wins; returns whether `statement` is now the one in force.
     pub fn accept(&mut self, statement: Statement) -> Result<bool, Refused> {
         if !self.keys.contains_key(&statement.kid) && self.keys.len() >= KEYS_MAX {
-            return Err(Refused::Unsupported);
+            return Err(Refused::Full);
         }
         let published = (statement.staged_at, statement.kid);
         let first = self.firsts.entry(group(&statement)).or_insert(published);

@@ -5,7 +5,6 @@ use oauth::ids::UserId;
 use serde::{Deserialize, Serialize};
 use sqlx::PgTransaction;
 use store::audit::Event;
-use uuid::Uuid;
 use web::response::json;
 use web::{Request, Response};
 use wire::{Algorithm, Class, KeyState, KeyView, Kid};
@@ -13,14 +12,17 @@ use wire::{Algorithm, Class, KeyState, KeyView, Kid};
 use super::body;
 use crate::app::App;
 use crate::failure::Failure;
-use crate::keeper;
+use crate::keeper::{self, Known};
 use crate::operator::{Permission, allowed, fresh};
-use crate::store::{KeyChange, StoreError, record};
+use crate::schedule::Kind;
+use crate::store::{Issuer, KeyChange, StoreError, record};
 
 /// A key as an operator sees it. Times are seconds since the epoch.
 #[derive(Serialize)]
 struct Key {
     kid: String,
+    /// The `iss` that it signs for.
+    issuer: String,
     class: &'static str,
     algorithm: &'static str,
     state: KeyState,
@@ -37,6 +39,7 @@ impl From<KeyView> for Key {
     fn from(view: KeyView) -> Self {
         Self {
             kid: view.kid.to_string(),
+            issuer: view.issuer,
             class: view.class.name(),
             algorithm: view.algorithm.name(),
             state: view.state,
@@ -50,7 +53,9 @@ impl From<KeyView> for Key {
 
 #[derive(Serialize)]
 struct Keys {
+    /// The platform's.
     issuer: String,
+    /// Every issuer's, the platform's first.
     keys: Vec<Key>,
 }
 
@@ -59,12 +64,14 @@ struct Keys {
 struct Wanted {
     class: String,
     algorithm: String,
+    /// A URL; without it, the platform's.
+    issuer: Option<String>,
 }
 
 pub(crate) async fn list(app: &App, request: &Request) -> Result<Response, Failure> {
     allowed(app, request, Permission::ManageKeys).await?;
-    let issuer = app.issuer_row().ok_or(Failure::Unavailable)?;
-    let keys = keeper::refresh(app, issuer).await?.keys.into_iter().map(Key::from).collect();
+    app.issuer_row().ok_or(Failure::Unavailable)?;
+    let keys = keeper::refresh(app).await?.keys.into_iter().map(Key::from).collect();
     Ok(json(StatusCode::OK, &Keys { issuer: app.config.issuer.clone(), keys }))
 }
 
@@ -74,55 +81,68 @@ pub(crate) async fn stage(app: &App, request: &Request) -> Result<Response, Fail
     let wanted: Wanted = body(request)?;
     let class: Class =
         wanted.class.parse().map_err(|()| Failure::Invalid("class: token, admin or audit"))?;
-    let algorithm: Algorithm =
-        wanted.algorithm.parse().map_err(|()| Failure::Invalid("algorithm: ES256 or RS256"))?;
+    let algorithm: Algorithm = wanted
+        .algorithm
+        .parse()
+        .map_err(|()| Failure::Invalid("algorithm: ES256, RS256, PS256, ES384 or EdDSA"))?;
     if class != Class::Token && algorithm != Algorithm::Es256 {
         return Err(Failure::Invalid("keys of this class are ES256"));
     }
-    let (issuer, mut lock, keys) = lock(app).await?;
-    let same = |key: &KeyView| {
-        key.class == class && key.algorithm == algorithm && key.state == KeyState::Staged
-    };
-    if keys.iter().any(same) {
+    let issuer = named(app, wanted.issuer.as_deref()).await?;
+    if class != Class::Token && !issuer.is_platform {
+        return Err(Failure::Invalid("keys of this class are the platform's"));
+    }
+    let (mut lock, known) = lock(app).await?;
+    if alike(&known, &issuer, (class, algorithm)).any(|key| key.state == KeyState::Staged) {
         return Err(Failure::Conflict("a key of this kind is staged already"));
     }
-    let changed = keeper::stage(app, &mut lock, issuer, Some(actor), (class, algorithm)).await?;
-    commit(app, lock, issuer).await?;
+    let kind = (class, algorithm);
+    let changed = keeper::stage(app, &mut lock, &issuer, Some(actor), kind).await?;
+    commit(app, lock).await?;
     Ok(json(StatusCode::CREATED, &Key::from(changed.view)))
+}
+
+/// The issuer of this URL; without one, the platform's.
+async fn named(app: &App, url: Option<&str>) -> Result<Issuer, Failure> {
+    let issuers = app.store.issuers().await?;
+    let url = url.unwrap_or(&app.config.issuer);
+    let found = issuers.into_iter().find(|issuer| issuer.url == url);
+    found.ok_or(Failure::Invalid("issuer: the URL of one that exists"))
+}
+
+/// The keys of an issuer and a kind.
+fn alike<'a>(
+    known: &'a Known,
+    issuer: &'a Issuer,
+    (class, algorithm): Kind,
+) -> impl Iterator<Item = &'a KeyView> {
+    known.of(issuer).filter(move |key| key.class == class && key.algorithm == algorithm)
 }
 
 /// The key signs from now on; the one that it succeeds ends with the same act.
 pub(crate) async fn activate(app: &App, request: &Request, kid: &str) -> Result<Response, Failure> {
     let actor = fresh(allowed(app, request, Permission::ManageKeys).await?)?.user;
-    let (issuer, mut lock, keys) = lock(app).await?;
-    let key = find(&keys, kid)?;
+    let (mut lock, known) = lock(app).await?;
+    let (issuer, key) = find(&known, kid)?;
     if key.state != KeyState::Staged {
         return Err(Failure::Conflict("only a staged key can be activated"));
     }
-    let former = keys
-        .iter()
-        .find(|other| {
-            other.class == key.class
-                && other.algorithm == key.algorithm
-                && other.state == KeyState::Active
-        })
+    let former = alike(&known, issuer, (key.class, key.algorithm))
+        .find(|other| other.state == KeyState::Active)
         .map(|former| former.kid);
     keeper::succeed(app, &mut lock, issuer, Some(actor), (key.kid, former)).await?;
-    let keys = commit(app, lock, issuer).await?;
-    Ok(json(StatusCode::OK, &Key::from(find(&keys, kid)?)))
+    let known = commit(app, lock).await?;
+    let (_, key) = find(&known, kid)?;
+    Ok(json(StatusCode::OK, &Key::from(key.clone())))
 }
 
 /// The key signs no more. The last one that signs for its kind stays: without it nobody could sign in.
 pub(crate) async fn retire(app: &App, request: &Request, kid: &str) -> Result<Response, Failure> {
     let actor = fresh(allowed(app, request, Permission::ManageKeys).await?)?.user;
-    let (issuer, mut lock, keys) = lock(app).await?;
-    let key = find(&keys, kid)?;
-    let another = keys.iter().any(|other| {
-        other.kid != key.kid
-            && other.class == key.class
-            && other.algorithm == key.algorithm
-            && other.state == KeyState::Active
-    });
+    let (mut lock, known) = lock(app).await?;
+    let (issuer, key) = find(&known, kid)?;
+    let another = alike(&known, issuer, (key.class, key.algorithm))
+        .any(|other| other.kid != key.kid && other.state == KeyState::Active);
     match key.state {
         KeyState::Active if another => {}
         KeyState::Active => {
@@ -136,39 +156,41 @@ pub(crate) async fn retire(app: &App, request: &Request, kid: &str) -> Result<Re
     }
     let changed = app.signer.retire(key.kid).await?;
     save_retired(&mut lock, issuer, actor, &changed).await?;
-    commit(app, lock, issuer).await?;
+    commit(app, lock).await?;
     Ok(json(StatusCode::OK, &Key::from(changed.view)))
 }
 
 async fn save_retired(
     lock: &mut PgTransaction<'_>,
-    issuer: Uuid,
+    issuer: &Issuer,
     actor: UserId,
     changed: &signer::Changed,
 ) -> Result<(), Failure> {
     let change =
         KeyChange { sealed: &changed.sealed, view: &changed.view, event: Event::KeyRetired };
-    Ok(record(lock, issuer, Some(actor), &change).await?)
+    Ok(record(lock, issuer.id, Some(actor), &change).await?)
 }
 
 /// The right to change keys, with keyd told first what PostgreSQL holds, and what it believes of that.
-async fn lock(app: &App) -> Result<(Uuid, PgTransaction<'_>, Vec<KeyView>), Failure> {
-    let issuer = app.issuer_row().ok_or(Failure::Unavailable)?;
+async fn lock(app: &App) -> Result<(PgTransaction<'_>, Known), Failure> {
+    app.issuer_row().ok_or(Failure::Unavailable)?;
     let lock = app
         .store
         .key_lock()
         .await?
         .ok_or(Failure::Conflict("keys are being changed; try again"))?;
-    let keys = keeper::refresh(app, issuer).await?.keys;
-    Ok((issuer, lock, keys))
+    Ok((lock, keeper::refresh(app).await?))
 }
 
-async fn commit(app: &App, lock: PgTransaction<'_>, issuer: Uuid) -> Result<Vec<KeyView>, Failure> {
+async fn commit(app: &App, lock: PgTransaction<'_>) -> Result<Known, Failure> {
     lock.commit().await.map_err(StoreError::from)?;
-    Ok(keeper::refresh(app, issuer).await?.keys)
+    keeper::refresh(app).await
 }
 
-fn find(keys: &[KeyView], kid: &str) -> Result<KeyView, Failure> {
+/// The key of this id, and whose it is.
+fn find<'a>(known: &'a Known, kid: &str) -> Result<(&'a Issuer, &'a KeyView), Failure> {
     let kid: Kid = kid.parse().map_err(|_| Failure::NotFound)?;
-    keys.iter().find(|key| key.kid == kid).cloned().ok_or(Failure::NotFound)
+    let key = known.keys.iter().find(|key| key.kid == kid).ok_or(Failure::NotFound)?;
+    let issuer = known.issuers.iter().find(|issuer| issuer.url == key.issuer);
+    Ok((issuer.ok_or(Failure::NotFound)?, key))
 }

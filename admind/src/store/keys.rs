@@ -15,8 +15,18 @@ pub(crate) struct KeyChange<'a> {
     pub(crate) event: Event,
 }
 
+/// Whose keys there are: the platform's and each tenant's.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Issuer {
+    pub(crate) id: Uuid,
+    /// The `iss` that its keys sign for.
+    pub(crate) url: String,
+    pub(crate) is_platform: bool,
+}
+
 /// What the table holds about a key.
 pub(crate) struct KeyRow {
+    pub(crate) issuer: Uuid,
     /// As it stands in the table: a planted row need not hold an id that could be one.
     pub(crate) kid: String,
     pub(crate) state: Option<KeyState>,
@@ -66,30 +76,45 @@ impl Store {
         Ok((locked == Some(true)).then_some(transaction))
     }
 
-    /// The rows of all keys that are not destroyed. A statement too short to hold a MAC goes along as it is:
-    /// keyd will refuse it, and say so.
-    pub(crate) async fn key_rows(&self, issuer: Uuid) -> Result<Vec<KeyRow>, StoreError> {
+    /// Every issuer, the platform's first.
+    pub(crate) async fn issuers(&self) -> Result<Vec<Issuer>, StoreError> {
+        Ok(sqlx::query_as!(
+            Issuer,
+            r#"SELECT id, url, tenant_id IS NULL AS "is_platform!" FROM issuers
+               ORDER BY tenant_id IS NOT NULL, created_at, id LIMIT 1000"#
+        )
+        .fetch_all(&self.pool)
+        .await?)
+    }
+
+    /// The rows of all keys that are not destroyed, the platform's first. A statement too short to hold a MAC
+    /// goes along as it is: keyd will refuse it, and say so. Limits hold for each issuer, so that whatever
+    /// stands in one issuer's name crowds no other out.
+    pub(crate) async fn key_rows(&self) -> Result<Vec<KeyRow>, StoreError> {
         let rows = sqlx::query!(
-            r#"SELECT kid, state, statement, extract(epoch FROM retired_at)::bigint AS retired_at FROM signing_keys WHERE issuer_id = $1 AND state <> 'destroyed'
-               ORDER BY created_at, kid LIMIT 2000"#,
-            issuer
+            r#"SELECT i.id AS issuer, k.kid, k.state, k.statement,
+                      extract(epoch FROM k.retired_at)::bigint AS retired_at
+               FROM (SELECT id, tenant_id, created_at FROM issuers
+                     ORDER BY tenant_id IS NOT NULL, created_at, id LIMIT 1000) i
+               CROSS JOIN LATERAL (
+                   SELECT kid, state, statement, retired_at, created_at FROM signing_keys
+                   WHERE issuer_id = i.id AND state <> 'destroyed'
+                   ORDER BY created_at, kid LIMIT 2000) k
+               ORDER BY i.tenant_id IS NOT NULL, i.created_at, i.id, k.created_at, k.kid LIMIT 20000"#
         )
         .fetch_all(&self.pool)
         .await?;
-        let sealed = |bytes: Vec<u8>| {
-            Sealed::from_bytes(&bytes).unwrap_or(Sealed { body: Vec::new(), mac: [0; 32] })
+        let sealed = |bytes: &[u8]| {
+            Sealed::from_bytes(bytes).unwrap_or(Sealed { body: Vec::new(), mac: [0; 32] })
         };
-        let row =
-            |(kid, word, retired_at, statement): (String, String, Option<i64>, Vec<u8>)| KeyRow {
-                kid,
-                state: state(&word),
-                retired_at: retired_at.and_then(|at| u64::try_from(at).ok()),
-                sealed: sealed(statement),
-            };
-        Ok(rows
-            .into_iter()
-            .map(|found| row((found.kid, found.state, found.retired_at, found.statement)))
-            .collect())
+        let row = rows.into_iter().map(|found| KeyRow {
+            issuer: found.issuer,
+            kid: found.kid,
+            state: state(&found.state),
+            retired_at: found.retired_at.and_then(|at| u64::try_from(at).ok()),
+            sealed: sealed(&found.statement),
+        });
+        Ok(row.collect())
     }
 
     /// A row that keyd did not write: noted once.

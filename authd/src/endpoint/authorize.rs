@@ -2,10 +2,11 @@
 
 use http::Method;
 use oauth::Plain;
-use oauth::authorize::{PageError, Refusal, Step, Unbound};
+use oauth::authorize::{self, Bound, PageError, Refusal, Step, Unbound};
+use oauth::client::Client;
 use oauth::form::{Form, FormError};
 use oauth::ids::{GrantId, SessionId, UserId};
-use oauth::secret::{Code, Interaction};
+use oauth::secret::{Code, Interaction, Pushed};
 use web::response::redirect_303;
 use web::{Request, Response};
 use wire::Class;
@@ -30,31 +31,63 @@ pub(crate) async fn begin(app: &Site<'_>, request: &Request) -> Result<Response,
         return begin_again(app, request);
     }
     let unbound = Unbound::parse(request.query.as_deref().unwrap_or_default().as_bytes())?;
-    let found = app.store.client(app.issuer(), unbound.client_id()).await?;
-    let (client, defaults) = found.ok_or(PageError::Client)?;
+    let client = app.store.client(app.issuer(), unbound.client_id()).await?;
+    let client = client.ok_or(PageError::Client)?;
+    if let Some(pushed) = unbound.request_uri() {
+        return begin_pushed(app, request, &client, &pushed?).await;
+    }
     let bound = unbound.bind(&client)?;
     let hinted_sub = match bound.id_token_hint().map(|token| hinted(app, token)) {
         Some(None) => return answer::refuse(app, &bound.refuse_hint()),
         Some(sub) => sub,
         None => None,
     };
-    let mut checked = match bound.check(&client, &defaults) {
-        Ok(checked) => checked,
+    let mut stored = match checked(app, bound, &client).await? {
+        Ok(stored) => stored,
         Err(refusal) => return answer::refuse(app, &refusal),
     };
-    checked.hinted_sub = hinted_sub;
+    stored.hinted_sub = hinted_sub.or(stored.hinted_sub);
+    app.admit_anonymous(request)?;
     let handle = secret::<Interaction>()?;
     let (browser, cookie) = Cookies::of(request).browser_or_new()?;
     let hashes = (handle.hashed(), browser.hashed());
-    app.store.insert_interaction(hashes, client.key, &checked, INTERACTION_S).await?;
+    app.store.insert_interaction(hashes, client.key, &stored, INTERACTION_S).await?;
     Ok(with_cookie(
         redirect_303(&app.path(&format!("/oauth/authorize/{}", handle.reveal()))),
         cookie,
     ))
 }
 
+/// The browser brings the name of a request that was pushed. The first browser to do so owns it; a reload there
+/// goes on with the same interaction, and any other browser is turned away (W49).
+async fn begin_pushed(
+    app: &Site<'_>,
+    request: &Request,
+    client: &Client,
+    pushed: &Plain<Pushed>,
+) -> Result<Response, Failure> {
+    let handle = secret::<Interaction>()?;
+    let (browser, cookie) = Cookies::of(request).browser_or_new()?;
+    let hashes = (handle.hashed(), browser.hashed());
+    if !app.store.open_pushed(pushed.hashed(), hashes, client.key, INTERACTION_S).await? {
+        return Err(PageError::RequestUri.into());
+    }
+    let next = app.path(&format!("/oauth/authorize/{}", handle.reveal()));
+    Ok(with_cookie(redirect_303(&next), cookie))
+}
+
+/// The request with everything in it checked, against what its client's tenant defines.
+pub(super) async fn checked(
+    app: &Site<'_>,
+    bound: Bound,
+    client: &Client,
+) -> Result<Result<authorize::Request, Refusal>, Failure> {
+    let defaults = app.store.default_scopes(client).await?;
+    Ok(bound.check(client, &defaults))
+}
+
 /// Whom an ID token of ours names; it may have expired (OIDC Core §3.1.2.1).
-fn hinted(app: &Site<'_>, token: &str) -> Option<String> {
+pub(super) fn hinted(app: &Site<'_>, token: &str) -> Option<String> {
     let claims = app.key_set().verify(token, Class::Token, "JWT").ok()?;
     claims.get("sub")?.as_str().map(str::to_owned)
 }
@@ -118,6 +151,10 @@ pub(crate) async fn open(
         )
         .await?
         .ok_or_else(expired)?;
+    // What was registered when the request was made may be so no more.
+    if visit.client.redirect_uri(visit.request.back.uri.as_str()).is_none() {
+        return Err(expired());
+    }
     if let Some(session) = visit.session {
         app.store.touch_session(session).await?;
     }
@@ -170,6 +207,7 @@ fn issue_of<'a>(
         browser: cookies.browser()?.hashed(),
         session,
         user,
+        decided_at: visit.now,
         client: &visit.client,
         request: &visit.request,
         code: code.hashed(),

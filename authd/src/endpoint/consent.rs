@@ -85,19 +85,26 @@ pub(super) async fn lines(
         Some(tenant) => app.store.scope_descriptions(tenant).await?,
         None => Vec::new(),
     };
-    let words = |name: &str| {
-        let own = described.iter().find(|(own, words)| own == name && !words.is_empty());
-        built_in_description(name)
-            .or(own.map(|(_, words)| words.as_str()))
-            .map_or_else(|| format!("Use “{name}”"), str::to_owned)
-    };
+    let own = || described.iter().map(|(name, words)| (name.as_str(), words.as_str()));
     let line = |name: &str| ScopeLine {
         name: name.to_owned(),
-        words: words(name),
+        words: scope_in_words(name, own()),
         is_new: new.contains(name) && new != scopes,
     };
     let mut lines: Vec<_> = scopes.iter().map(line).collect();
     // What every sign-in asks comes first, the rest in order.
     lines.sort_by_key(|line| line.name != oauth::scope::OPENID);
     Ok(lines)
+}
+
+/// A scope as a person reads it; `own` is what its tenant says of scopes: name, words.
+pub(super) fn scope_in_words<'a>(
+    name: &str,
+    mut own: impl Iterator<Item = (&'a str, &'a str)>,
+) -> String {
+    built_in_description(name)
+        .or_else(|| {
+            own.find(|(own, words)| *own == name && !words.is_empty()).map(|(_, words)| words)
+        })
+        .map_or_else(|| format!("Use “{name}”"), str::to_owned)
 }

@@ -1,5 +1,7 @@
 //! `/oauth/device_authorization` (RFC 8628 §3.1): a device asks for a code to show.
 
+use std::net::IpAddr;
+
 use http::StatusCode;
 use oauth::Hashed;
 use oauth::deferred::device::{Reply, Request as DeviceRequest};
@@ -30,13 +32,17 @@ pub(crate) async fn post(app: &Site<'_>, request: &Request) -> Result<Response, 
     let presented = presented(request, &form)?;
     let read = app.store.asker_with_defaults(app.issuer(), presented.client_id()).await?;
     let (asker, defaults) = read.unzip();
-    let (client, _) = authenticate(asker, &presented)?;
+    let (client, _) = authenticate(app, request, asker, &presented).await?;
     check_grant(&client, Kind::Device.grant_type())?;
     let defaults = defaults.unwrap_or_default();
     let asked = DeviceRequest::parse(&form, &client, &defaults, app.issuer())?;
+    if client.metadata.is_public() {
+        app.admit_anonymous(request)?;
+    }
     let code = secret::<DeviceCode>()?;
     let lifetime_s = app.config.lifetimes.device_s;
     let origin = super::origin(request);
+    let quota = quota(client.key, web::network(request.client));
     for _ in 0..TRIES {
         let user_code =
             UserCode::from_random(&random()?).ok_or_else(|| Failure::internal("no randomness"))?;
@@ -50,7 +56,7 @@ pub(crate) async fn post(app: &Site<'_>, request: &Request) -> Result<Response, 
             audiences: &asked.audiences,
             binding_message: None,
             origin: &origin,
-            quota: (quota(client.key, &origin), OPEN_MAX),
+            quota: (quota, OPEN_MAX),
             ping: None,
             interval_s: INTERVAL_S,
             lifetime_s,
@@ -67,6 +73,6 @@ pub(crate) async fn post(app: &Site<'_>, request: &Request) -> Result<Response, 
     Err(Failure::internal("every user code is taken"))
 }
 
-fn quota(client: ClientKey, origin: &str) -> [u8; 32] {
-    *Hashed::<DeviceCode>::of(&format!("device\n{client}\n{origin}")).as_bytes()
+fn quota(client: ClientKey, network: IpAddr) -> [u8; 32] {
+    *Hashed::<DeviceCode>::of(&format!("device\n{client}\n{network}")).as_bytes()
 }

@@ -6,6 +6,7 @@ use oauth::account::email_key;
 use oauth::ids::{SessionId, UserId};
 use oauth::password::BYTES_MAX;
 use oauth::secret::{Browser, Interaction, Session};
+use oauth::throttle::{Door, Key, at};
 use secrecy::{ExposeSecret as _, SecretString};
 use web::response::redirect_303;
 use web::{Request, Response};
@@ -17,9 +18,12 @@ use crate::browser::{Cookies, Purpose, check_form, form_token, set_session, with
 use crate::failure::{Failure, Problem};
 use crate::hasher::Verdict;
 use crate::issuer::Site;
-use crate::pages::{self, Login};
+use crate::pages::{self, Login, Next};
 use crate::routes::{form, query};
-use crate::store::{NewSession, Visit};
+use crate::store::{Admission, NewSession, Visit};
+
+/// Most characters of a browser's name that are kept.
+const USER_AGENT_MAX: usize = 256;
 
 pub(crate) async fn show(app: &Site<'_>, request: &Request) -> Result<Response, Failure> {
     let query = query(request)?;
@@ -48,7 +52,8 @@ async fn show_alone(app: &Site<'_>, request: &Request) -> Result<Response, Failu
     if let Some(secret) = cookies.session
         && let Some(session) = app.store.session(secret, app.config.lifetimes.idle_s).await?
     {
-        return pages::message("You are signed in", &format!("as {}.", session.email));
+        let text = format!("as {}.", session.email);
+        return pages::message_then(app, Next::Account, "You are signed in", &text);
     }
     let (browser, cookie) = cookies.browser_or_new()?;
     let page =
@@ -114,6 +119,7 @@ async fn render(
         username: attempt.username,
         csrf: &csrf,
         failed: attempt.failed,
+        reset: app.config.password_reset,
     };
     let csp = pages::csp(waiting.map(|(_, visit)| &visit.request.back.uri));
     pages::page(StatusCode::OK, &page, &csp)
@@ -159,6 +165,9 @@ pub(crate) async fn post(app: &Site<'_>, request: &Request) -> Result<Response, 
         lifetime_s: app.config.lifetimes.session_s,
         idle_s: app.config.lifetimes.idle_s,
         interaction: flow.interaction().map(|(handle, _)| handle.hashed()),
+        browser: cookies.browser()?.hashed(),
+        address: request.client.to_string(),
+        user_agent: user_agent(request),
         request_id: request.id.as_str(),
     };
     if !app.store.sign_in(&session).await? {
@@ -172,8 +181,16 @@ pub(crate) async fn post(app: &Site<'_>, request: &Request) -> Result<Response, 
     Ok(with_cookie(redirect_303(&next), Some(set_session(&secret)?)))
 }
 
-/// Who signed in, and the hash that says so.
-async fn verified(
+/// What the browser says it is, cut to what the table holds.
+fn user_agent(request: &Request) -> Option<String> {
+    let said = request.header("user-agent").ok().flatten()?;
+    let shown: String = said.chars().filter(|c| !c.is_control()).take(USER_AGENT_MAX).collect();
+    Some(shown).filter(|shown| !shown.is_empty())
+}
+
+/// Who signed in, and the hash that says so. The attempt is taken from every counter before anything is verified
+/// (W130), and given back when it was good.
+pub(super) async fn verified(
     app: &Site<'_>,
     request: &Request,
     typed: &str,
@@ -181,14 +198,24 @@ async fn verified(
 ) -> Result<Option<(UserId, SecretString)>, Failure> {
     // A spelling that is no address is looked up all the same: the same work for every wrong answer.
     let key = email_key(typed).unwrap_or_else(|| "nobody".to_owned());
-    let found = app.store.credential(&key).await?;
+    let browser = Cookies::of(request).browser.map(|browser| browser.hashed());
+    let found = app.store.credential(&key, browser).await?;
+    let known = found.as_ref().is_some_and(|credential| credential.known);
+    let counters = counters(app, request, &key, known).await?;
+    if let Admission::Wait(wait_s) = app.store.reserve(&counters).await? {
+        return Err(Failure::TooMany(wait_s));
+    }
     let stored = found.as_ref().and_then(|credential| credential.password_hash.as_ref());
     let verdict = app.hasher.verify(password, stored).await?;
     let active = found.as_ref().filter(|credential| credential.active);
     if let (Some(credential), Some(old)) = (active, stored) {
         match verdict {
-            Verdict::Right => return Ok(Some((credential.user, old.clone()))),
+            Verdict::Right => {
+                app.store.release(&counters).await?;
+                return Ok(Some((credential.user, old.clone())));
+            }
             Verdict::Outdated(new) => {
+                app.store.release(&counters).await?;
                 let (was, is) = (old.expose_secret(), new.expose_secret());
                 app.store.rehash(credential.user, was, is).await?;
                 return Ok(Some((credential.user, new)));
@@ -199,4 +226,27 @@ async fn verified(
     let user = found.as_ref().map(|credential| credential.user);
     app.store.sign_in_failed(user, request.id.as_str()).await?;
     Ok(None)
+}
+
+/// The counters of an attempt. A browser that has signed in to the account before has one of its own, which no
+/// stranger's guesses can use up (W132); strangers share theirs by network, and all together by account.
+async fn counters(
+    app: &Site<'_>,
+    request: &Request,
+    account: &str,
+    known: bool,
+) -> Result<Vec<Key>, Failure> {
+    let network = web::network(request.client);
+    let of_network = app.throttle_key(Door::Address, &network.to_string()).await?;
+    if known {
+        let browser = Cookies::of(request).browser()?.hashed();
+        let hex: String = browser.as_bytes().iter().map(|byte| format!("{byte:02x}")).collect();
+        let own = app.throttle_key(Door::PasswordKnown, &format!("{hex} {account}")).await?;
+        return Ok(vec![own, of_network]);
+    }
+    Ok(vec![
+        app.throttle_key(Door::Password, &at(account, network)).await?,
+        app.throttle_key(Door::Account, account).await?,
+        of_network,
+    ])
 }

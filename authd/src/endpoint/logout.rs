@@ -122,7 +122,7 @@ async fn judge(
     }
     let Some(name) = name else { return Ok((None, hint)) };
     let id = name.parse().map_err(|_| bad())?;
-    let (client, _) = app.store.client(app.issuer(), &id).await?.ok_or_else(bad)?;
+    let client = app.store.client(app.issuer(), &id).await?.ok_or_else(bad)?;
     Ok((Some(client), hint))
 }
 

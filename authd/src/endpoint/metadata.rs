@@ -2,8 +2,10 @@
 
 use http::StatusCode;
 use http::header::{CACHE_CONTROL, CONTENT_TYPE, ETAG};
+use oauth::discovery::Offered;
 use web::response::{empty, json_bytes, with_header};
 use web::{Request, Response};
+use wire::Algorithm;
 
 use crate::app::App;
 use crate::failure::Failure;
@@ -17,7 +19,11 @@ const STYLE: &str = include_str!("../../static/style.css");
 const FORM_POST: &str = include_str!("../../static/form-post.js");
 
 pub(crate) fn discovery(app: &Site<'_>) -> Response {
-    let body = oauth::discovery::document(app.issuer()).to_string();
+    let offered = Offered {
+        id_token_algorithms: app.id_token_algorithms().into_iter().map(Algorithm::name).collect(),
+        authorization_details_types: Vec::new(),
+    };
+    let body = oauth::discovery::document(app.issuer(), &offered).to_string();
     with_header(json_bytes(StatusCode::OK, body), CACHE_CONTROL, "public, max-age=300")
 }
 

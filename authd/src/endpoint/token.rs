@@ -3,6 +3,7 @@
 
 mod code;
 mod deferred;
+mod exchange;
 mod issue;
 mod machine;
 mod refresh;
@@ -32,6 +33,9 @@ pub(crate) async fn post(app: &Site<'_>, request: &Request) -> Result<Response, 
         Ok(TokenRequest::ClientCredentials(wanted)) => {
             machine::grant(app, request, &presented, &wanted).await?
         }
+        Ok(TokenRequest::Exchange(wanted)) => {
+            exchange::exchange(app, request, &presented, &wanted).await?
+        }
         Ok(TokenRequest::Device(wanted)) => {
             deferred::redeem(app, request, &presented, wanted.into()).await?
         }
@@ -40,7 +44,7 @@ pub(crate) async fn post(app: &Site<'_>, request: &Request) -> Result<Response, 
         }
         Err(error) => {
             let asker = app.store.asker(app.issuer(), presented.client_id()).await?;
-            authenticate(asker, &presented)?;
+            authenticate(app, request, asker, &presented).await?;
             return Err(error.into());
         }
     };

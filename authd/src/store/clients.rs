@@ -86,15 +86,14 @@ fn secrets(hashes: Vec<Vec<u8>>, ends: Vec<Option<i64>>) -> Result<Vec<StoredSec
 }
 
 impl Store {
-    /// A live client of this issuer, for the authorization endpoint, with its tenant's default scopes.
+    /// A live client of this issuer, for the authorization endpoint.
     pub(crate) async fn client(
         &self,
         issuer: &str,
         id: &ClientId,
-    ) -> Result<Option<(Client, ScopeSet)>, StoreError> {
+    ) -> Result<Option<Client>, StoreError> {
         let row = sqlx::query!(
-            r#"SELECT c.id AS "id!", c.tenant_id, c.client_id AS "client_id!", c.metadata AS "metadata!: Json<Draft>",
-                   ARRAY(SELECT s.name FROM scopes s WHERE s.tenant_id = c.tenant_id AND s.is_default) AS "defaults!"
+            r#"SELECT c.id AS "id!", c.tenant_id, c.client_id AS "client_id!", c.metadata AS "metadata!: Json<Draft>"
                FROM live_clients c WHERE c.client_id = $1 AND c.issuer = $2"#,
             id.as_str(),
             issuer,
@@ -102,14 +101,25 @@ impl Store {
         .fetch_optional(&self.pool)
         .await?;
         let Some(row) = row else { return Ok(None) };
-        let defaults = scopes(&row.defaults, "scopes.name")?;
         let client = ClientRow {
             id: row.id,
             tenant_id: row.tenant_id,
             client_id: row.client_id,
             metadata: row.metadata,
         };
-        Ok(Some((client.try_into()?, defaults)))
+        client.try_into().map(Some)
+    }
+
+    /// What a client's tenant grants when no scope is asked for.
+    pub(crate) async fn default_scopes(&self, client: &Client) -> Result<ScopeSet, StoreError> {
+        let Some(tenant) = client.tenant else { return Ok(ScopeSet::default()) };
+        let names = sqlx::query_scalar!(
+            "SELECT name FROM scopes WHERE tenant_id = $1 AND is_default",
+            tenant.0
+        )
+        .fetch_all(&self.pool)
+        .await?;
+        scopes(&names, "scopes.name")
     }
 
     /// A live client of this issuer, for the endpoints where clients authenticate.
@@ -129,6 +139,25 @@ impl Store {
         .fetch_optional(&self.pool)
         .await?;
         row.map(|row| asker!(row)).transpose()
+    }
+
+    /// Whether a public client of this issuer is sent back to this origin.
+    pub(crate) async fn is_public_origin(
+        &self,
+        issuer: &str,
+        origin: &str,
+    ) -> Result<bool, StoreError> {
+        Ok(sqlx::query_scalar!(
+            r#"SELECT EXISTS (
+                   SELECT FROM live_clients c, jsonb_array_elements_text(c.metadata -> 'redirect_uris') uri
+                   WHERE c.metadata ->> 'token_endpoint_auth_method' = 'none' AND c.issuer = $1
+                     AND (uri = $2 OR starts_with(uri, $2 || '/') OR starts_with(uri, $2 || '?'))
+               ) AS "known!""#,
+            issuer,
+            origin,
+        )
+        .fetch_one(&self.pool)
+        .await?)
     }
 
     /// What a tenant calls its scopes, for the consent page.

@@ -6,6 +6,7 @@ use oauth::code::StoredCode;
 use oauth::ids::{ClientId, ClientKey, TokenId};
 use oauth::pkce::Challenge;
 use oauth::secret::{Access as AccessKind, Code, Refresh};
+use oauth::userinfo::Profile;
 use oauth::{Hashed, ScopeSet, Timestamp};
 use serde_json::Value;
 use sqlx::types::Json;
@@ -29,6 +30,9 @@ pub(crate) struct CodeGrant {
     pub(crate) audiences: Vec<String>,
     pub(crate) details: Option<Value>,
     pub(crate) nonce: Option<String>,
+    /// What the request wants inside the ID token, and what there is to choose from.
+    pub(crate) id_token_claims: Vec<String>,
+    pub(crate) profile: Profile,
     pub(crate) ends_at: Timestamp,
 }
 
@@ -76,8 +80,11 @@ impl Store {
                    (k.redeemed_at IS NOT NULL OR k.burned_at IS NOT NULL) AS "spent?",
                    g.client AS "grant_client?", g.sub AS "sub?", g.scopes AS "scopes?",
                    g.audiences AS "audiences?", g.authorization_details, g.nonce, extract(epoch FROM g.auth_time)::bigint AS auth_time,
-                   g.amr AS "amr?", g.session_id AS "session_id?", extract(epoch FROM g.expires_at)::bigint AS ends_at
+                   g.amr AS "amr?", g.session_id AS "session_id?", extract(epoch FROM g.expires_at)::bigint AS ends_at,
+                   g.id_token_claims AS "id_token_claims?", u.email AS "email?", u.email_verified AS "email_verified?",
+                   u.name, u.given_name, u.family_name, u.picture, u.locale
                FROM live_clients c LEFT JOIN codes k ON k.code_hash = $2 LEFT JOIN grants g ON g.id = k.grant_id
+                   LEFT JOIN users u ON u.id = g.user_id
                WHERE c.client_id = $1 AND c.issuer = $3"#,
             client.as_str(),
             code.as_ref().map(|hash| hash.as_bytes().as_slice()),
@@ -104,6 +111,16 @@ impl Store {
             audiences: row.audiences.unwrap_or_default(),
             details: row.authorization_details,
             nonce: row.nonce,
+            id_token_claims: row.id_token_claims.unwrap_or_default(),
+            profile: Profile {
+                email: row.email.unwrap_or_default(),
+                email_verified: row.email_verified.unwrap_or(false),
+                name: row.name,
+                given_name: row.given_name,
+                family_name: row.family_name,
+                picture: row.picture,
+                locale: row.locale,
+            },
             ends_at: Timestamp(row.ends_at.unwrap_or(0)),
         };
         Ok(Some(CodeRead { asker, code: Some(code) }))

@@ -115,20 +115,10 @@ impl Store {
         secret: Hashed<Session>,
         idle_s: u32,
     ) -> Result<Option<(SessionRow, bool)>, StoreError> {
-        let row = sqlx::query!(
-            r#"SELECT s.id, s.user_id, u.email, s.auth_time > now() - make_interval(secs => $3) AS "fresh!"
-               FROM sessions s JOIN users u ON u.id = s.user_id AND u.status = 'active'
-               WHERE s.secret_hash = $1 AND s.ended_at IS NULL AND s.expires_at > now()
-                 AND s.last_seen_at > now() - make_interval(secs => $2)"#,
-            secret.as_bytes(),
-            f64::from(idle_s),
-            f64::from(FRESH_S),
-        )
-        .fetch_optional(&self.pool)
-        .await?;
-        Ok(row.map(|row| {
-            let (id, user) = (SessionId(row.id), UserId(row.user_id));
-            (SessionRow { id, user, email: row.email }, row.fresh)
+        let session = self.session(secret, idle_s).await?;
+        Ok(session.map(|session| {
+            let fresh = session.age_s < i64::from(FRESH_S);
+            (session, fresh)
         }))
     }
 

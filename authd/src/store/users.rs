@@ -1,6 +1,8 @@
 //! People and their passwords.
 
+use oauth::Hashed;
 use oauth::ids::UserId;
+use oauth::secret::Browser;
 use secrecy::SecretString;
 
 use super::{Store, StoreError};
@@ -9,6 +11,8 @@ use super::{Store, StoreError};
 pub(crate) struct Credential {
     pub(crate) user: UserId,
     pub(crate) active: bool,
+    /// Whether this browser has signed in to the account before.
+    pub(crate) known: bool,
     /// An argon2 PHC string; `None`: the account never had a password.
     pub(crate) password_hash: Option<SecretString>,
 }
@@ -18,17 +22,21 @@ impl Store {
     pub(crate) async fn credential(
         &self,
         email_key: &str,
+        browser: Option<Hashed<Browser>>,
     ) -> Result<Option<Credential>, StoreError> {
         let row = sqlx::query!(
-            r#"SELECT u.id, u.status = 'active' AS "active!", c.password_hash AS "password_hash?"
+            r#"SELECT u.id, u.status = 'active' AS "active!", c.password_hash AS "password_hash?",
+                   EXISTS (SELECT FROM known_browsers b WHERE b.user_id = u.id AND b.browser_hash = $2) AS "known!"
                FROM users u LEFT JOIN credentials c ON c.user_id = u.id WHERE u.email_key = $1"#,
-            email_key
+            email_key,
+            browser.as_ref().map(|hash| hash.as_bytes().as_slice()),
         )
         .fetch_optional(&self.pool)
         .await?;
         Ok(row.map(|row| Credential {
             user: UserId(row.id),
             active: row.active,
+            known: row.known,
             password_hash: row.password_hash.map(SecretString::from),
         }))
     }

@@ -17,6 +17,45 @@ pub(super) struct Declared {
     pub(super) scopes: Vec<Scope>,
     pub(super) audiences: Vec<Audience>,
     pub(super) clients: Vec<Client>,
+    pub(super) issuers: Vec<TenantIssuer>,
+    pub(super) authorization_detail_types: Vec<DetailType>,
+    pub(super) exchange_policies: Vec<ExchangePolicy>,
+    pub(super) invitations: Vec<Invitation>,
+}
+
+/// An existing account that a tenant asks to join.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Invitation {
+    pub(super) tenant: String,
+    pub(super) email: String,
+}
+
+/// A tenant that gets an issuer of its own.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct TenantIssuer {
+    pub(super) tenant: String,
+}
+
+/// RFC 9396.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct DetailType {
+    pub(super) tenant: String,
+    pub(super) r#type: String,
+    pub(super) schema: Value,
+    pub(super) summary: String,
+}
+
+/// RFC 8693.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct ExchangePolicy {
+    pub(super) client_id: String,
+    pub(super) subject_audience: String,
+    pub(super) target_audience: String,
+    pub(super) mode: String,
 }
 
 #[derive(Deserialize)]
@@ -79,7 +118,11 @@ pub(super) struct Audience {
 /// a flattened struct can neither refuse unknown names nor tell where in the file a value was wrong.
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
-#[expect(clippy::struct_field_names, reason = "RFC 7591 names them")]
+#[expect(
+    clippy::struct_field_names,
+    clippy::struct_excessive_bools,
+    reason = "RFC 7591 names them"
+)]
 pub(super) struct Client {
     /// `null` or absent: the platform.
     pub(super) tenant: Option<String>,
@@ -94,6 +137,9 @@ pub(super) struct Client {
     response_types: Option<Vec<String>>,
     token_endpoint_auth_method: Option<String>,
     jwks: Option<Value>,
+    jwks_uri: Option<String>,
+    #[serde(default)]
+    assertion_audience_endpoint: bool,
     scope: Option<String>,
     #[serde(default)]
     audiences: Vec<String>,
@@ -125,6 +171,8 @@ impl Client {
             response_types: self.response_types,
             token_endpoint_auth_method: self.token_endpoint_auth_method,
             jwks: self.jwks,
+            jwks_uri: self.jwks_uri,
+            assertion_audience_endpoint: self.assertion_audience_endpoint,
             scope: self.scope,
             audiences: self.audiences,
             skip_authorization: self.skip_authorization,

@@ -3,13 +3,14 @@
 
 use std::collections::BTreeSet;
 
-use oauth::client::{Metadata, SECRET_MAX, SECRET_MIN, display_name};
+use oauth::client::{Keys, Metadata, SECRET_MAX, SECRET_MIN, display_name};
 use oauth::ids::ClientId;
 use oauth::secret::Client as ClientSecret;
 use oauth::{Hashed, Scope as ScopeName, scope};
 use secrecy::{ExposeSecret as _, SecretString};
 
 use super::file;
+use super::protocol::{self, DetailType, ExchangePolicy};
 use crate::failure::Failure;
 
 /// A value and where in the file it stands.
@@ -27,6 +28,16 @@ pub(super) struct Plan {
     pub(super) scopes: Vec<Scope>,
     pub(super) audiences: Vec<Audience>,
     pub(super) clients: Vec<Client>,
+    pub(super) issuers: Vec<Slug>,
+    pub(super) detail_types: Vec<DetailType>,
+    pub(super) policies: Vec<ExchangePolicy>,
+    pub(super) invitations: Vec<Invitation>,
+}
+
+pub(super) struct Invitation {
+    pub(super) tenant: Slug,
+    /// The canonical spelling.
+    pub(super) account: Located<String>,
 }
 
 pub(super) struct Tenant {
@@ -86,7 +97,28 @@ impl Plan {
                 audience(path, given, api)
             })?,
             clients: each("clients", declared.clients, |path, given| client(path, given, api))?,
+            issuers: each("issuers", declared.issuers, protocol::issuer)?,
+            detail_types: each(
+                "authorization_detail_types",
+                declared.authorization_detail_types,
+                protocol::detail_type,
+            )?,
+            policies: each("exchange_policies", declared.exchange_policies, |path, given| {
+                protocol::policy(path, given, api)
+            })?,
+            invitations: each("invitations", declared.invitations, invitation)?,
         };
+        once(
+            "invitations",
+            "email",
+            plan.invitations.iter().map(|one| (&one.tenant.value, &one.account.value)),
+        )?;
+        once("issuers", "tenant", plan.issuers.iter().map(|one| &one.value))?;
+        once(
+            "authorization_detail_types",
+            "type",
+            plan.detail_types.iter().map(|one| (&one.tenant.value, &one.name)),
+        )?;
         once("tenants", "slug", plan.tenants.iter().map(|one| &one.slug))?;
         once("users", "email", plan.people.iter().map(|one| &one.email_key))?;
         once("scopes", "name", plan.scopes.iter().map(|one| (&one.tenant.value, &one.name)))?;
@@ -126,7 +158,7 @@ fn tenant(path: &str, given: file::Tenant) -> Result<Tenant, Failure> {
     })
 }
 
-fn slug(path: String, value: String) -> Result<Slug, Failure> {
+pub(super) fn slug(path: String, value: String) -> Result<Slug, Failure> {
     let legal = |b: u8| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-';
     let valid = (1..=63).contains(&value.len())
         && value.bytes().all(legal)
@@ -206,6 +238,16 @@ fn membership(path: &str, given: file::Membership) -> Result<Membership, Failure
     })
 }
 
+fn invitation(path: &str, given: file::Invitation) -> Result<Invitation, Failure> {
+    let at = |field: &str| format!("{path}.{field}");
+    let value = oauth::account::email_key(&given.email)
+        .ok_or_else(|| Failure::value(at("email"), "not an e-mail address"))?;
+    Ok(Invitation {
+        tenant: slug(at("tenant"), given.tenant)?,
+        account: Located { path: at("email"), value },
+    })
+}
+
 fn scope_name(path: &str, text: String) -> Result<String, Failure> {
     match ScopeName::try_from(text) {
         Ok(name) => Ok(name.into()),
@@ -227,12 +269,17 @@ fn scope(path: &str, given: file::Scope) -> Result<Scope, Failure> {
     })
 }
 
+/// What can be the `aud` of a token.
+pub(super) fn audience_text(path: String, text: String) -> Result<String, Failure> {
+    if !(1..=255).contains(&text.len()) || !text.bytes().all(|b| b.is_ascii_graphic()) {
+        return Err(Failure::value(path, "1 to 255 printable ASCII characters"));
+    }
+    Ok(text)
+}
+
 fn audience(path: &str, given: file::Audience, api: &str) -> Result<Audience, Failure> {
     let at = |field: &str| format!("{path}.{field}");
-    let identifier = given.identifier;
-    if !(1..=255).contains(&identifier.len()) || !identifier.bytes().all(|b| b.is_ascii_graphic()) {
-        return Err(Failure::value(at("identifier"), "1 to 255 printable ASCII characters"));
-    }
+    let identifier = audience_text(at("identifier"), given.identifier)?;
     if identifier == api {
         return Err(Failure::value(at("identifier"), "the management API belongs to the platform"));
     }
@@ -258,16 +305,24 @@ fn client(path: &str, mut given: file::Client, api: &str) -> Result<Client, Fail
         let problem = "the management API is for clients of the platform";
         return Err(Failure::value(at("audiences"), problem));
     }
-    let secret = match (metadata.is_public(), secret) {
-        (true, None) => None,
-        (true, Some(_)) => {
-            return Err(Failure::value(at("client_secret"), "a public client has no secret"));
-        }
-        (false, None) => {
-            let problem = "missing; only token_endpoint_auth_method none has none";
+    if let Some(Keys::Inline(keys)) = &metadata.keys {
+        // Registration is where somebody can still be told.
+        keys.iter()
+            .try_for_each(signer::client_key::check)
+            .map_err(|error| Failure::value(at("jwks"), error.to_string()))?;
+    }
+    let secret = match (metadata.has_secret(), secret) {
+        (false, None) => None,
+        (false, Some(_)) => {
+            let problem = "a client that is public, or signs, has no secret";
             return Err(Failure::value(at("client_secret"), problem));
         }
-        (false, Some(secret)) => Some(hashed(at("client_secret"), &secret)?),
+        (true, None) => {
+            let problem =
+                "missing; only token_endpoint_auth_method none and private_key_jwt have none";
+            return Err(Failure::value(at("client_secret"), problem));
+        }
+        (true, Some(secret)) => Some(hashed(at("client_secret"), &secret)?),
     };
     Ok(Client { path: path.to_owned(), tenant, id, metadata, secret })
 }

@@ -137,6 +137,25 @@ fn a_secret_belongs_to_confidential_clients_and_has_32_characters() {
 }
 
 #[test]
+fn w82_a_client_that_signs_has_keys_on_their_curve_and_no_secret() {
+    let x = "axfR8uEsQkf4vOblY6RA8ncDfYEt6zOg9KE5RdiYwpY";
+    let y = "T-NC4v4af5uO5-tKfA-eFivOM1drMV7Oy7ZAaDe_UfU";
+    let client = |y: &str, rest: &str| {
+        format!(
+            r#"{{"client_id":"a","redirect_uris":["https://a.example"],"assertion_audience_endpoint":true,
+                "token_endpoint_auth_method":"private_key_jwt",
+                "jwks":{{"keys":[{{"kty":"EC","crv":"P-256","x":"{x}","y":"{y}"}}]}}{rest}}}"#
+        )
+    };
+    let planned = plan(&format!(r#"{{"clients":[{}]}}"#, client(y, ""))).unwrap();
+    assert!(planned.clients[0].secret.is_none() && planned.clients[0].metadata.keys.is_some());
+    // In the field, but not on the curve.
+    assert!(problem("clients", &client(x, "")).starts_with("clients[0].jwks: "));
+    let secret = format!(r#","client_secret":"{SECRET}""#);
+    assert!(problem("clients", &client(y, &secret)).starts_with("clients[0].client_secret: "));
+}
+
+#[test]
 fn nothing_is_declared_twice() {
     for (list, one, two, field) in [
         ("tenants", r#"{"slug":"a","name":"A"}"#, r#"{"slug":"a","name":"B"}"#, "slug"),

@@ -16,6 +16,12 @@ pub(super) enum Kind {
     Scopes,
     Audiences,
     Clients,
+    Issuers,
+    #[serde(rename = "authorization_detail_types")]
+    DetailTypes,
+    #[serde(rename = "exchange_policies")]
+    Policies,
+    Invitations,
 }
 
 impl Kind {
@@ -28,6 +34,10 @@ impl Kind {
             Self::Scopes => "scopes",
             Self::Audiences => "audiences",
             Self::Clients => "clients",
+            Self::Issuers => "issuers",
+            Self::DetailTypes => "detail types",
+            Self::Policies => "policies",
+            Self::Invitations => "invitations",
         }
     }
 }
@@ -63,7 +73,7 @@ impl Tally {
         self.0.iter().map(|(kind, counts)| {
             let Counts { created, updated, unchanged } = counts;
             format!(
-                "{:<12}{created} created, {updated} updated, {unchanged} unchanged",
+                "{:<13}{created} created, {updated} updated, {unchanged} unchanged",
                 kind.as_str()
             )
         })

@@ -1,4 +1,5 @@
-//! The two flags a daemon takes. Everything else is a setting.
+//! The two flags a daemon takes, and the one that makes one program another daemon. Everything else is a
+//! setting.
 
 use std::ffi::OsString;
 use std::io::Write as _;
@@ -16,16 +17,34 @@ pub struct Args {
     pub check: bool,
 }
 
+/// A flag by which a program becomes another daemon: another user, other settings, other rights.
+#[derive(Debug)]
+pub struct Role {
+    /// As it is written, with its dashes.
+    pub flag: &'static str,
+    /// What that daemon does, for `--help`.
+    pub about: &'static str,
+}
+
 /// Reads the command line of this process. `--help` and `--version` answer on standard output
 /// and end the process with 0; a usage error says so on standard error and ends it with 64.
 pub fn parse(program: &str, version: &str) -> Args {
-    match interpret(std::env::args_os().skip(1)) {
-        Ok(Wanted::Run(args)) => args,
-        Ok(Wanted::Help) => answer(&help(program)),
+    of_this_process(program, version, None).0
+}
+
+/// As [`parse`], for a program that can be another daemon; whether it is to be that one.
+pub fn parse_with_role(program: &str, version: &str, role: &Role) -> (Args, bool) {
+    of_this_process(program, version, Some(role))
+}
+
+fn of_this_process(program: &str, version: &str, role: Option<&Role>) -> (Args, bool) {
+    match interpret(std::env::args_os().skip(1), role) {
+        Ok(Wanted::Run(args, other)) => (args, other),
+        Ok(Wanted::Help) => answer(&help(program, role)),
         Ok(Wanted::Version) => answer(&format!("{program} {version}\n")),
         Err(problem) => {
             // Nobody is left to hear it if standard error is closed.
-            let _ = writeln!(std::io::stderr(), "{program}: {problem}\n{}", help(program));
+            let _ = writeln!(std::io::stderr(), "{program}: {problem}\n{}", help(program, role));
             std::process::exit(USAGE)
         }
     }
@@ -36,9 +55,12 @@ fn answer(text: &str) -> ! {
     std::process::exit(i32::from(written.is_err()))
 }
 
-fn help(program: &str) -> String {
+fn help(program: &str, role: Option<&Role>) -> String {
+    let usage = role.map(|role| format!(" [{}]", role.flag)).unwrap_or_default();
+    let line = role.map(|role| format!("  {:13}  {}\n", role.flag, role.about)).unwrap_or_default();
     format!(
-        "Usage: {program} [--config PATH] [--check]\n\n  \
+        "Usage: {program} [--config PATH] [--check]{usage}\n\n\
+         {line}  \
          --config PATH  read settings from this TOML file\n  \
          --check        check the settings and stop: 0 if good, 78 if not\n  \
          --version      print the version\n  \
@@ -49,13 +71,14 @@ fn help(program: &str) -> String {
 
 #[derive(Debug, PartialEq, Eq)]
 enum Wanted {
-    Run(Args),
+    Run(Args, bool),
     Help,
     Version,
 }
 
-fn interpret(words: impl Iterator<Item = OsString>) -> Result<Wanted, String> {
+fn interpret(words: impl Iterator<Item = OsString>, role: Option<&Role>) -> Result<Wanted, String> {
     let mut args = Args::default();
+    let mut other = false;
     let mut words = words;
     while let Some(word) = words.next() {
         let Some(flag) = word.to_str() else {
@@ -65,6 +88,7 @@ fn interpret(words: impl Iterator<Item = OsString>) -> Result<Wanted, String> {
             "--help" | "-h" => return Ok(Wanted::Help),
             "--version" | "-V" => return Ok(Wanted::Version),
             "--check" => args.check = true,
+            _ if role.is_some_and(|role| role.flag == flag) => other = true,
             "--config" => {
                 let path = words.next().ok_or("--config needs a path")?;
                 set_config(&mut args, path)?;
@@ -75,7 +99,7 @@ fn interpret(words: impl Iterator<Item = OsString>) -> Result<Wanted, String> {
             },
         }
     }
-    Ok(Wanted::Run(args))
+    Ok(Wanted::Run(args, other))
 }
 
 fn set_config(args: &mut Args, path: OsString) -> Result<(), String> {
@@ -93,15 +117,15 @@ mod tests {
     use super::*;
 
     fn said(words: &[&str]) -> Result<Wanted, String> {
-        interpret(words.iter().map(OsString::from))
+        interpret(words.iter().map(OsString::from), None)
     }
 
     #[test]
     fn both_forms_of_config_and_check_are_read() {
-        let wanted = Ok(Wanted::Run(Args { config: Some("/a/b".into()), check: true }));
+        let wanted = Ok(Wanted::Run(Args { config: Some("/a/b".into()), check: true }, false));
         assert_eq!(said(&["--config", "/a/b", "--check"]), wanted);
         assert_eq!(said(&["--check", "--config=/a/b"]), wanted);
-        assert_eq!(said(&[]), Ok(Wanted::Run(Args::default())));
+        assert_eq!(said(&[]), Ok(Wanted::Run(Args::default(), false)));
     }
 
     #[test]
@@ -115,6 +139,17 @@ mod tests {
         ] {
             assert!(said(words).is_err(), "{words:?}");
         }
+    }
+
+    #[test]
+    fn a_role_is_a_flag_of_the_program_that_has_it_and_of_no_other() {
+        let role = Role { flag: "--courier", about: "carries" };
+        let wanted = Ok(Wanted::Run(Args { config: Some("/a".into()), check: false }, true));
+        let words = ["--courier", "--config=/a"];
+        assert_eq!(interpret(words.iter().map(OsString::from), Some(&role)), wanted);
+        assert!(said(&words).is_err());
+        assert!(help("admind", Some(&role)).contains("--courier"));
+        assert!(!help("keyd", None).contains("--courier"));
     }
 
     #[test]

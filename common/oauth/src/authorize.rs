@@ -13,14 +13,20 @@ mod step;
 use std::fmt;
 
 use serde::{Deserialize, Serialize};
+use serde_json::Value;
 
-use crate::client::{Client, GrantType};
+use crate::claims_request::{ClaimsRequest, InvalidClaims};
+use crate::client::{Authenticated, Client, GrantType};
 use crate::form::{Form, FormError};
 use crate::ids::ClientId;
 use crate::pkce::Challenge;
-use crate::{ErrorCode, ScopeSet, scope};
+use crate::secret::{Plain, Pushed};
+use crate::{Error, ErrorCode, ScopeSet, scope};
 
 pub use step::{Facts, SignedIn, Step, next};
+
+/// What the name of a pushed request begins with (RFC 9126 §2.2).
+pub const REQUEST_URI: &str = "urn:ietf:params:oauth:request_uri:";
 
 /// Longest `state`, in bytes (W18).
 const STATE_MAX: usize = 4096;
@@ -38,6 +44,8 @@ pub enum PageError {
     Client,
     /// `redirect_uri` is missing, repeated, or not registered.
     RedirectUri,
+    /// `request_uri` is unknown, expired, used, another client's or another browser's.
+    RequestUri,
 }
 
 impl fmt::Display for PageError {
@@ -47,6 +55,9 @@ impl fmt::Display for PageError {
             Self::Client => "The application that sent you here is not known to this server.",
             Self::RedirectUri => {
                 "The application asked to send you to an address that it has not registered."
+            }
+            Self::RequestUri => {
+                "The application's request was used already, took too long, or was begun in another browser."
             }
         })
     }
@@ -143,6 +154,7 @@ pub struct Refusal {
 pub struct Unbound {
     form: Form,
     client_id: ClientId,
+    pushed: bool,
 }
 
 impl Unbound {
@@ -151,12 +163,36 @@ impl Unbound {
         let form = Form::parse(query).map_err(PageError::Malformed)?;
         let id = form.one("client_id").map_err(|_| PageError::Client)?.ok_or(PageError::Client)?;
         let client_id = id.parse().map_err(|_| PageError::Client)?;
-        Ok(Self { form, client_id })
+        Ok(Self { form, client_id, pushed: false })
+    }
+
+    /// A request that its client pushed (RFC 9126 §2.1): the parameters of a body, from whoever has just
+    /// authenticated.
+    pub fn pushed(form: Form, client: &Authenticated) -> Result<Self, Error> {
+        // "The request_uri parameter … MUST NOT be provided in this case."
+        if form.one("request_uri").map_or(true, |uri| uri.is_some()) {
+            return Err(Error::request("request_uri cannot be pushed"));
+        }
+        if form.repeats() {
+            return Err(Error::request("a parameter is repeated"));
+        }
+        Ok(Self { form, client_id: client.id.clone(), pushed: true })
     }
 
     /// Whom to look up.
     pub fn client_id(&self) -> &ClientId {
         &self.client_id
+    }
+
+    /// The pushed request that this one stands for. Beside `client_id` nothing else of it is read then (W51).
+    pub fn request_uri(&self) -> Option<Result<Plain<Pushed>, PageError>> {
+        let uri = match self.form.one("request_uri") {
+            Ok(uri) => uri?,
+            Err(_) => return Some(Err(PageError::RequestUri)),
+        };
+        // Any other scheme is a request object by reference, which is not served; its errors travel back.
+        let ours = uri.strip_prefix(REQUEST_URI)?;
+        Some(Plain::parse(ours).ok_or(PageError::RequestUri))
     }
 
     /// Binds the request to its client and a redirect URI of that client.
@@ -179,7 +215,8 @@ impl Unbound {
         };
         let state = self.form.one("state").ok().flatten();
         let state = state.filter(|state| state.len() <= STATE_MAX).map(str::to_owned);
-        Ok(Bound { form: self.form, back: Return { uri, mode, state } })
+        let back = Return { uri, mode, state };
+        Ok(Bound { form: self.form, back, pushed: self.pushed })
     }
 }
 
@@ -188,6 +225,7 @@ impl Unbound {
 pub struct Bound {
     form: Form,
     back: Return,
+    pushed: bool,
 }
 
 /// What the client asks of the user's sign-in (OIDC Core §3.1.2.1 `prompt`).
@@ -226,8 +264,14 @@ pub struct Request {
     pub max_age: Option<u32>,
     /// Prefills the sign-in page.
     pub login_hint: Option<String>,
-    /// The `sub` that a verified `id_token_hint` names: nobody else's sign-in will do.
+    /// The `sub` that a verified `id_token_hint` or the `claims` parameter names: nobody else's sign-in will do.
     pub hinted_sub: Option<String>,
+    /// Claims that are wanted inside the ID token.
+    #[serde(default)]
+    pub id_token_claims: Vec<String>,
+    /// RFC 9396 `authorization_details`.
+    #[serde(default)]
+    pub details: Option<Value>,
 }
 
 impl Bound {
@@ -244,7 +288,11 @@ impl Bound {
 
     /// Checks everything else. `defaults`: the scopes that the tenant grants when none are asked for.
     pub fn check(self, client: &Client, defaults: &ScopeSet) -> Result<Request, Refusal> {
-        let Self { form, back } = self;
+        let Self { form, back, pushed } = self;
+        if client.metadata.require_pushed_authorization_requests && !pushed {
+            let description = "the client must push its authorization requests";
+            return Err(Refusal { code: ErrorCode::InvalidRequest, description, back });
+        }
         match check(&form, client, defaults, &back) {
             Ok(request) => Ok(request),
             Err((code, description)) => Err(Refusal { code, description, back }),
@@ -297,6 +345,7 @@ fn check(
             ));
         }
     }
+    let claims = claims(one("claims"))?;
     let login_hint = one("login_hint").filter(|hint| hint.len() <= HINT_MAX).map(str::to_owned);
     Ok(Request {
         back: back.clone(),
@@ -307,7 +356,9 @@ fn check(
         prompt: prompt(one("prompt"))?,
         max_age: max_age(one("max_age"))?,
         login_hint,
-        hinted_sub: None,
+        hinted_sub: claims.sub,
+        id_token_claims: claims.id_token,
+        details: None,
     })
 }
 
@@ -373,6 +424,16 @@ fn challenge(challenge: Option<&str>, method: Option<&str>) -> Result<Option<Cha
         (Some(_), _) => Err((ErrorCode::InvalidRequest, "code_challenge_method must be S256")),
         (None, Some(_)) => Err((ErrorCode::InvalidRequest, "code_challenge is missing")),
     }
+}
+
+fn claims(text: Option<&str>) -> Result<ClaimsRequest, Problem> {
+    text.map_or(Ok(ClaimsRequest::default()), ClaimsRequest::parse).map_err(|error| match error {
+        InvalidClaims::Malformed => (ErrorCode::InvalidRequest, "malformed claims parameter"),
+        InvalidClaims::Unmet => (
+            ErrorCode::UnmetAuthenticationRequirements,
+            "no sign-in here has the acr that is demanded",
+        ),
+    })
 }
 
 fn prompt(text: Option<&str>) -> Result<Prompt, Problem> {

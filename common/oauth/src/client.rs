@@ -3,18 +3,19 @@
 //! admind and `opentrusty seed` write through [`Metadata`], authd reads through it: nobody can store what
 //! authd cannot read.
 
+mod authenticate;
 mod metadata;
 mod presented;
-
-use secrecy::ExposeSecret as _;
 
 use crate::ids::{ClientId, ClientKey, TenantId};
 use crate::secret::{Client as ClientSecret, Hashed};
 use crate::uri::RedirectUri;
 use crate::{Error, ErrorCode, ScopeSet, Timestamp};
 
+pub use authenticate::{Authenticated, Evidence, Unproven};
 pub use metadata::{
-    AuthMethod, Delivery, Draft, GrantType, IdTokenAlg, InvalidMetadata, Metadata, display_name,
+    AuthMethod, Delivery, Draft, GrantType, IdTokenAlg, InvalidMetadata, Keys, Metadata,
+    display_name,
 };
 pub use presented::Presented;
 
@@ -36,18 +37,6 @@ pub struct Client {
     pub metadata: Metadata,
 }
 
-/// A client that has just proved who it is, in its registered way. [`Client::authenticate`] is the only maker.
-#[derive(Debug, Clone)]
-pub struct Authenticated(Client);
-
-impl std::ops::Deref for Authenticated {
-    type Target = Client;
-
-    fn deref(&self) -> &Client {
-        &self.0
-    }
-}
-
 /// A secret as stored.
 #[derive(Debug, Clone)]
 pub struct StoredSecret {
@@ -58,37 +47,6 @@ pub struct StoredSecret {
 }
 
 impl Client {
-    /// Whether `presented` is this client's registered method with a live secret (W87).
-    pub fn authenticate(
-        self,
-        presented: &Presented,
-        secrets: &[StoredSecret],
-        now: Timestamp,
-    ) -> Result<Authenticated, Error> {
-        let proven = match (self.metadata.auth_method, presented) {
-            (AuthMethod::ClientSecretBasic, Presented::Basic(_, secret))
-            | (AuthMethod::ClientSecretPost, Presented::Post(_, secret)) => {
-                let hash = Hashed::of(secret.expose_secret());
-                // Every stored secret is compared, found or not.
-                secrets
-                    .iter()
-                    .map(|stored| {
-                        stored.hash == hash && stored.expires_at.is_none_or(|end| now < end)
-                    })
-                    .fold(false, |any, one| any | one)
-            }
-            (AuthMethod::None, Presented::Nothing(_)) => true,
-            (AuthMethod::ClientSecretBasic, Presented::Post(..) | Presented::Nothing(_))
-            | (AuthMethod::ClientSecretPost, Presented::Basic(..) | Presented::Nothing(_))
-            | (AuthMethod::None, Presented::Basic(..) | Presented::Post(..)) => false,
-        };
-        if proven && presented.client_id() == &self.id {
-            Ok(Authenticated(self))
-        } else {
-            Err(Error::client())
-        }
-    }
-
     /// Whether what was granted once is still the client's: what it lost since then is not issued again, at
     /// any grant (W33).
     pub fn still_has(

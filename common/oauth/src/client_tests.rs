@@ -1,5 +1,6 @@
 use super::*;
 use crate::form::Form;
+use crate::jwk;
 
 fn draft(json: serde_json::Value) -> Draft {
     serde_json::from_value(json).unwrap()
@@ -9,16 +10,60 @@ fn metadata(json: serde_json::Value) -> Result<Metadata, InvalidMetadata> {
     Metadata::try_from(draft(json))
 }
 
+/// A client that is registered for `method`; two ways to have keys are methods here.
 fn client(method: &str) -> Client {
+    let keys = match method {
+        "inline" => serde_json::json!({"jwks": jwks()}),
+        "published" => serde_json::json!({"jwks_uri": "https://a.example/jwks"}),
+        _ => serde_json::json!({"token_endpoint_auth_method": method}),
+    };
+    let mut json = serde_json::json!({
+        "redirect_uris": ["https://a.example/cb"], "token_endpoint_auth_method": "private_key_jwt"
+    });
+    json.as_object_mut().unwrap().extend(keys.as_object().unwrap().clone());
     Client {
         key: ClientKey(uuid::Uuid::nil()),
         id: "app".parse().unwrap(),
         tenant: None,
-        metadata: metadata(serde_json::json!({
-            "redirect_uris": ["https://a.example/cb"], "token_endpoint_auth_method": method
-        }))
-        .unwrap(),
+        metadata: metadata(json).unwrap(),
     }
+}
+
+const ISSUER: &str = "https://as.example";
+const ENDPOINT: &str = "https://as.example/oauth/token";
+/// What [`verify`] takes for a signature, and what it does not.
+const GOOD: &str = "AQID";
+const BAD: &str = "AQIE";
+
+fn jwks() -> serde_json::Value {
+    let x = "BQUFBQUFBQUFBQUFBQUFBQUFBQUFBQUFBQUFBQUFBQU";
+    serde_json::json!({"keys": [{"kty": "OKP", "crv": "Ed25519", "kid": "k", "x": x}]})
+}
+
+/// Stands where `signer::client_key::verify` stands in authd; its own tests are there.
+fn verify(key: &jwk::Key, signed: &jwk::Signed<'_>) -> bool {
+    key.kid() == Some("k") && signed.signature == [1, 2, 3]
+}
+
+fn evidence(secrets: &[StoredSecret], now: i64) -> Evidence<'_> {
+    Evidence { secrets, fetched: None, issuer: ISSUER, endpoint: ENDPOINT, now: Timestamp(now) }
+}
+
+fn assertion(header: &serde_json::Value, claims: &serde_json::Value, signature: &str) -> String {
+    use base64::Engine as _;
+    let b64 = |json: &serde_json::Value| {
+        base64::engine::general_purpose::URL_SAFE_NO_PAD.encode(json.to_string())
+    };
+    let text = format!("{}.{}.{signature}", b64(header), b64(claims));
+    format!("client_assertion={text}&client_assertion_type={}", crate::assertion::TYPE)
+}
+
+fn assertion_body(kid: &str, signature: &str) -> String {
+    assertion(
+        &serde_json::json!({"alg": "EdDSA", "kid": kid}),
+        &serde_json::json!({"iss": "app", "sub": "app", "aud": ISSUER, "exp": 60, "jti": "j"}),
+        signature,
+    )
 }
 
 const SECRET: &str = "0123456789abcdef0123456789abcdef";
@@ -69,7 +114,9 @@ fn bad_metadata_names_its_field() {
         ("client_name", serde_json::json!("Bank\u{202e}kcaH")),
         ("client_name", serde_json::json!("Bank\u{61c}")),
         ("client_name", serde_json::json!(" ")),
-        ("jwks", serde_json::json!({"keys": []})),
+        ("jwks", jwks()),
+        ("jwks_uri", serde_json::json!("https://a.example/jwks")),
+        ("assertion_audience_endpoint", serde_json::json!(true)),
     ] {
         let mut bad = base.clone();
         bad[field] = value.clone();
@@ -80,6 +127,36 @@ fn bad_metadata_names_its_field() {
     });
     assert_eq!(metadata(public).unwrap_err().field, "require_pkce");
     assert!(serde_json::from_value::<Draft>(serde_json::json!({"redirect_urls": []})).is_err());
+}
+
+#[test]
+fn w82_keys_go_with_private_key_jwt_and_are_registered_in_one_way() {
+    let with = |extra: serde_json::Value| {
+        let mut json = serde_json::json!({
+            "redirect_uris": ["https://a.example/cb"], "token_endpoint_auth_method": "private_key_jwt"
+        });
+        json.as_object_mut().unwrap().extend(extra.as_object().unwrap().clone());
+        metadata(json)
+    };
+    let uri = "https://a.example/jwks";
+    for (field, extra) in [
+        ("jwks", serde_json::json!({})),
+        ("jwks", serde_json::json!({"jwks": {"keys": []}})),
+        ("jwks", serde_json::json!({"jwks": {"keys": [{"kty": "oct", "k": "AQAB"}]}})),
+        ("jwks_uri", serde_json::json!({"jwks": jwks(), "jwks_uri": uri})),
+        ("jwks_uri", serde_json::json!({"jwks_uri": "http://127.0.0.1/jwks"})),
+        ("jwks_uri", serde_json::json!({"jwks_uri": "com.example.app:/jwks"})),
+    ] {
+        assert_eq!(with(extra.clone()).unwrap_err().field, field, "{extra}");
+    }
+    for extra in [
+        serde_json::json!({"jwks": jwks(), "assertion_audience_endpoint": true}),
+        serde_json::json!({"jwks_uri": uri}),
+    ] {
+        let original = with(extra).unwrap();
+        let column = serde_json::to_value(original.to_draft()).unwrap();
+        assert_eq!(metadata(column).unwrap(), original);
+    }
 }
 
 #[test]
@@ -94,18 +171,120 @@ fn w151_the_admin_scope_stays_with_the_platform() {
 
 #[test]
 fn w87_only_the_registered_method_authenticates() {
-    let header = basic_header("app", SECRET);
-    let body = format!("client_id=app&client_secret={SECRET}");
-    let tries = [(Some(header.as_str()), ""), (None, body.as_str()), (None, "client_id=app")];
-    for (index, method) in
-        ["client_secret_basic", "client_secret_post", "none"].into_iter().enumerate()
-    {
+    let (right, wrong) = (basic_header("app", SECRET), basic_header("app", &"1".repeat(32)));
+    let bodies =
+        [SECRET, &"1".repeat(32)].map(|text| format!("client_id=app&client_secret={text}"));
+    let asserted = [GOOD, BAD].map(|signature| assertion_body("k", signature));
+    let tries = [
+        (Some(&*right), ""),
+        (None, &*bodies[0]),
+        (None, &*asserted[0]),
+        (None, "client_id=app"),
+        (Some(&*wrong), ""),
+        (None, &*bodies[1]),
+        (None, &*asserted[1]),
+    ];
+    let fetched = jwk::KeySet::parse(&jwks()).unwrap();
+    for (registered, works) in [
+        ("client_secret_basic", 0),
+        ("client_secret_post", 1),
+        ("inline", 2),
+        ("published", 2),
+        ("none", 3),
+    ] {
         for (tried, (authorization, body)) in tries.iter().enumerate() {
             let presented = presented(*authorization, body).unwrap();
-            let outcome = client(method).authenticate(&presented, &stored(None), Timestamp(0));
-            assert_eq!(outcome.is_ok(), index == tried, "{method} with {body}");
+            let secrets = stored(None);
+            let evidence = Evidence { fetched: Some(&fetched), ..evidence(&secrets, 0) };
+            let outcome = client(registered).authenticate(&presented, &evidence, verify);
+            match outcome {
+                Ok((client, proven)) => {
+                    assert_eq!(works, tried, "{registered} with {body}");
+                    assert_eq!(proven.is_some(), tried == 2, "{registered} with {body}");
+                    assert_eq!(client.id.as_str(), "app");
+                }
+                Err(why) => {
+                    assert_ne!(works, tried, "{registered} with {body}");
+                    assert_eq!((why, why.error()), (Unproven::Refused, Error::client()));
+                }
+            }
         }
     }
+}
+
+#[test]
+fn w87_secrets_that_linger_do_not_help_a_client_that_signs() {
+    // Same secret rows, another registered method: what was left behind opens nothing.
+    let secrets = stored(None);
+    for body in [format!("client_id=app&client_secret={SECRET}"), "client_id=app".to_owned()] {
+        let presented = presented(None, &body).unwrap();
+        let outcome = client("inline").authenticate(&presented, &evidence(&secrets, 0), verify);
+        assert_eq!(outcome.err(), Some(Unproven::Refused));
+    }
+}
+
+#[test]
+fn w139_keys_are_asked_for_only_when_they_could_decide() {
+    let fetched = jwk::KeySet::parse(&jwks()).unwrap();
+    let outcome = |registered: &str, kid: &str, keys: Option<&jwk::KeySet>, now: i64| {
+        let presented = presented(None, &assertion_body(kid, BAD)).unwrap();
+        let evidence = Evidence { fetched: keys, ..evidence(&[], now) };
+        client(registered).authenticate(&presented, &evidence, verify).err().unwrap()
+    };
+    let missing = outcome("published", "k", None, 0);
+    assert_eq!(missing, Unproven::KeysMissing);
+    assert_eq!((missing.error().code.status(), missing.wants_keys()), (503, true));
+    let unknown = outcome("published", "new", Some(&fetched), 0);
+    assert_eq!(unknown, Unproven::KeyUnknown);
+    assert_eq!((unknown.error(), unknown.wants_keys()), (Error::client(), true));
+    // A known key, keys that are registered, and an assertion that is over: nothing to fetch for.
+    assert_eq!(outcome("published", "k", Some(&fetched), 0), Unproven::Refused);
+    assert_eq!(outcome("inline", "new", Some(&fetched), 0), Unproven::Refused);
+    assert_eq!(outcome("published", "k", None, 1000), Unproven::Refused);
+    assert!(!Unproven::Refused.wants_keys());
+}
+
+#[test]
+fn w74_the_client_id_beside_an_assertion_is_the_same() {
+    let body = assertion_body("k", GOOD);
+    assert!(presented(None, &format!("{body}&client_id=app")).is_ok());
+    for bad in [format!("{body}&client_id=other"), format!("{body}&client_id=%20")] {
+        assert_eq!(presented(None, &bad).err().unwrap(), Error::client());
+    }
+    // Its own client, loaded for another name: not even a good signature counts.
+    let mut other = client("inline");
+    other.id = "other".parse().unwrap();
+    let presented = presented(None, &body).unwrap();
+    assert!(other.authenticate(&presented, &evidence(&[], 0), verify).is_err());
+}
+
+#[test]
+fn w73_the_endpoint_counts_as_audience_only_by_registration() {
+    let body = assertion(
+        &serde_json::json!({"alg": "EdDSA"}),
+        &serde_json::json!({"iss": "app", "sub": "app", "aud": ENDPOINT, "exp": 60, "jti": "j"}),
+        GOOD,
+    );
+    let presented = presented(None, &body).unwrap();
+    let mut client = client("inline");
+    for (opted_in, ok) in [(false, false), (true, true)] {
+        client.metadata.assertion_audience_endpoint = opted_in;
+        let outcome = client.clone().authenticate(&presented, &evidence(&[], 0), verify);
+        assert_eq!(outcome.is_ok(), ok);
+    }
+}
+
+#[test]
+fn half_an_assertion_or_another_kind_of_it_is_a_failed_authentication() {
+    let good = assertion_body("k", GOOD);
+    let saml = good.replace("jwt-bearer", "saml2-bearer");
+    let (text, kind) = good.split_once('&').unwrap();
+    for body in [&*saml, text, kind, &format!("{kind}&client_id=app")] {
+        assert_eq!(presented(None, body).err().unwrap(), Error::client(), "{body}");
+    }
+    assert_eq!(presented(Some("Bearer x"), &good).err().unwrap(), Error::client());
+    let twice = format!("{good}&{kind}");
+    assert_eq!(presented(None, &twice).err().unwrap().code, crate::ErrorCode::InvalidRequest);
 }
 
 #[test]
@@ -134,8 +313,10 @@ fn w129_unknown_and_wrong_are_one_error() {
         assert_eq!(presented(authorization, body).err().unwrap(), Error::client(), "{body}");
     }
     let wrong = presented(Some(&basic_header("app", &SECRET.replace('0', "1"))), "").unwrap();
-    let outcome = client("client_secret_basic").authenticate(&wrong, &stored(None), Timestamp(0));
-    assert_eq!(outcome.err().unwrap(), Error::client());
+    let secrets = stored(None);
+    let outcome =
+        client("client_secret_basic").authenticate(&wrong, &evidence(&secrets, 0), verify);
+    assert_eq!(outcome.err().unwrap().error(), Error::client());
 }
 
 #[test]
@@ -147,8 +328,11 @@ fn two_secrets_live_side_by_side_until_one_expires() {
     });
     let presented = presented(Some(&basic_header("app", SECRET)), "").unwrap();
     for (now, ok) in [(99, true), (100, false)] {
-        let outcome =
-            client("client_secret_basic").authenticate(&presented, &secrets, Timestamp(now));
+        let outcome = client("client_secret_basic").authenticate(
+            &presented,
+            &evidence(&secrets, now),
+            verify,
+        );
         assert_eq!(outcome.is_ok(), ok);
     }
 }

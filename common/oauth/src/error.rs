@@ -4,21 +4,25 @@
 
 use std::fmt;
 
-/// An error code of RFC 6749 §4.1.2.1 and §5.2, RFC 6750 §3.1, OpenID Connect Core §3.1.2.6, RFC 8707, RFC 8628
-/// §3.5, CIBA §13.
+/// An error code of RFC 6749 §4.1.2.1 and §5.2, RFC 6750 §3.1, OpenID Connect Core §3.1.2.6, RFC 8707, and of
+/// the extensions that a variant names.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum ErrorCode {
     /// The user or the server refused.
     AccessDenied,
     /// The user would have to choose an account.
     AccountSelectionRequired,
-    /// Nobody has decided yet (RFC 8628 §3.5, CIBA §11).
+    /// Nobody has decided yet: ask again (RFC 8628 §3.5, CIBA §11).
     AuthorizationPending,
     /// The user would have to consent.
     ConsentRequired,
-    /// The request that waits was not decided in time (RFC 8628 §3.5, CIBA §11).
+    /// The device code or `auth_req_id` is over: begin anew (RFC 8628 §3.5, CIBA §11).
     ExpiredToken,
-    /// A message that people cannot be shown (CIBA §13).
+    /// The user would have to do something (OIDC Core §3.1.2.6).
+    InteractionRequired,
+    /// `authorization_details` of an unknown type, not to its schema, or not this client's (RFC 9396 §5).
+    InvalidAuthorizationDetails,
+    /// `binding_message` cannot be shown (CIBA §13).
     InvalidBindingMessage,
     /// Client authentication failed.
     InvalidClient,
@@ -26,6 +30,8 @@ pub enum ErrorCode {
     InvalidGrant,
     /// Missing, repeated or malformed parameter.
     InvalidRequest,
+    /// The `request_uri` is unknown, used or over (RFC 9101 §7, OIDC Core §3.1.2.6).
+    InvalidRequestUri,
     /// A scope that is unknown, malformed or not this client's.
     InvalidScope,
     /// An audience that is not this client's.
@@ -44,14 +50,17 @@ pub enum ErrorCode {
     RequestUriNotSupported,
     /// Our own fault.
     ServerError,
-    /// As [`Self::AuthorizationPending`], and the client asks too often (RFC 8628 §3.5, CIBA §11).
+    /// Asked too soon: five seconds more between requests from now on (RFC 8628 §3.5, CIBA §11).
     SlowDown,
     /// Out of order for the moment.
     TemporarilyUnavailable,
     /// The client may not use this grant.
     UnauthorizedClient,
-    /// The hint names nobody (CIBA §13).
+    /// The hint names nobody who could be asked (CIBA §13).
     UnknownUserId,
+    /// The user could not be authenticated as an essential `acr` demands (OIDC Core Unmet Authentication
+    /// Requirements 1.0 §2).
+    UnmetAuthenticationRequirements,
     /// No such grant here.
     UnsupportedGrantType,
     /// No such response type here.
@@ -69,10 +78,13 @@ impl ErrorCode {
             Self::AuthorizationPending => "authorization_pending",
             Self::ConsentRequired => "consent_required",
             Self::ExpiredToken => "expired_token",
+            Self::InteractionRequired => "interaction_required",
+            Self::InvalidAuthorizationDetails => "invalid_authorization_details",
             Self::InvalidBindingMessage => "invalid_binding_message",
             Self::InvalidClient => "invalid_client",
             Self::InvalidGrant => "invalid_grant",
             Self::InvalidRequest => "invalid_request",
+            Self::InvalidRequestUri => "invalid_request_uri",
             Self::InvalidScope => "invalid_scope",
             Self::InvalidTarget => "invalid_target",
             Self::InvalidToken => "invalid_token",
@@ -86,6 +98,7 @@ impl ErrorCode {
             Self::TemporarilyUnavailable => "temporarily_unavailable",
             Self::UnauthorizedClient => "unauthorized_client",
             Self::UnknownUserId => "unknown_user_id",
+            Self::UnmetAuthenticationRequirements => "unmet_authentication_requirements",
             Self::UnsupportedGrantType => "unsupported_grant_type",
             Self::UnsupportedResponseType => "unsupported_response_type",
             Self::UnsupportedTokenType => "unsupported_token_type",
@@ -104,9 +117,12 @@ impl ErrorCode {
             | Self::AuthorizationPending
             | Self::ConsentRequired
             | Self::ExpiredToken
+            | Self::InteractionRequired
+            | Self::InvalidAuthorizationDetails
             | Self::InvalidBindingMessage
             | Self::InvalidGrant
             | Self::InvalidRequest
+            | Self::InvalidRequestUri
             | Self::InvalidScope
             | Self::InvalidTarget
             | Self::LoginRequired
@@ -116,6 +132,7 @@ impl ErrorCode {
             | Self::SlowDown
             | Self::UnauthorizedClient
             | Self::UnknownUserId
+            | Self::UnmetAuthenticationRequirements
             | Self::UnsupportedGrantType
             | Self::UnsupportedResponseType
             | Self::UnsupportedTokenType => 400,

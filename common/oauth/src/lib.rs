@@ -5,13 +5,15 @@
 //!
 //! Where to start reading: [`authorize`] (request → interaction → code), then [`code`] and [`refresh`]
 //! (artefact → tokens). Every parser of public bytes is here too: [`form`], [`basic`], [`cookie`],
-//! [`jwt`], [`uri`].
+//! [`jwt`], [`jwk`], [`assertion`], [`uri`].
 #![warn(missing_docs)]
 
 pub mod account;
+pub mod assertion;
 pub mod authorize;
 pub mod basic;
 pub mod claims;
+pub mod claims_request;
 pub mod client;
 pub mod code;
 pub mod consent;
@@ -19,9 +21,11 @@ pub mod cookie;
 pub mod deferred;
 pub mod discovery;
 pub mod error;
+pub mod exchange;
 pub mod form;
 pub mod ids;
 pub mod introspection;
+pub mod jwk;
 pub mod jwt;
 pub mod logout;
 pub mod machine;
@@ -31,10 +35,12 @@ pub mod refresh;
 pub mod scope;
 pub mod secret;
 pub mod text;
+pub mod throttle;
 pub mod time;
 pub mod token;
 pub mod uri;
 pub mod userinfo;
+mod words;
 
 pub use error::{Error, ErrorCode};
 pub use scope::{Scope, ScopeSet};

@@ -45,6 +45,8 @@ kinds! {
     Enrolment = "ote_"
     /// An access token of a client that wants no JWT.
     OpaqueAccess = "ota_"
+    /// What a pushed authorization request is called, after the URN's own words.
+    Pushed = "otu_"
     /// What a device polls with (RFC 8628 §3.2).
     DeviceCode = "otd_"
     /// What a CIBA client polls with (CIBA §7.3).

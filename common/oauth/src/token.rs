@@ -8,6 +8,7 @@ use crate::client::{Client, GrantType};
 use crate::code::CodeRequest;
 use crate::deferred::{CibaTokenRequest, DeviceTokenRequest};
 use crate::error::{Error, ErrorCode};
+use crate::exchange::ExchangeRequest;
 use crate::form::Form;
 use crate::machine::ClientCredentialsRequest;
 use crate::refresh::RefreshRequest;
@@ -21,6 +22,8 @@ pub enum TokenRequest {
     Refresh(RefreshRequest),
     /// RFC 6749 §4.4.
     ClientCredentials(ClientCredentialsRequest),
+    /// RFC 8693.
+    Exchange(ExchangeRequest),
     /// RFC 8628 §3.4.
     Device(DeviceTokenRequest),
     /// CIBA §10.1.
@@ -57,6 +60,10 @@ impl TokenRequest {
                 let scopes = scopes(one("scope"))?;
                 Ok(Self::ClientCredentials(ClientCredentialsRequest { scopes, audiences }))
             }
+            Some(GrantType::TokenExchange) => {
+                let scopes = scopes(one("scope"))?;
+                Ok(Self::Exchange(ExchangeRequest::parse(form, scopes, audiences)?))
+            }
             Some(GrantType::DeviceCode) => {
                 let code = one("device_code").ok_or(Error::request("device_code is missing"))?;
                 Ok(Self::Device(DeviceTokenRequest { code: Plain::parse(code), audiences }))
@@ -65,7 +72,7 @@ impl TokenRequest {
                 let id = one("auth_req_id").ok_or(Error::request("auth_req_id is missing"))?;
                 Ok(Self::Ciba(CibaTokenRequest { id: Plain::parse(id), audiences }))
             }
-            Some(GrantType::TokenExchange) | None => {
+            None => {
                 Err(Error::new(ErrorCode::UnsupportedGrantType, "this grant type is not supported"))
             }
         }
@@ -77,6 +84,7 @@ impl TokenRequest {
             Self::Code(_) => GrantType::AuthorizationCode,
             Self::Refresh(_) => GrantType::RefreshToken,
             Self::ClientCredentials(_) => GrantType::ClientCredentials,
+            Self::Exchange(_) => GrantType::TokenExchange,
             Self::Device(_) => GrantType::DeviceCode,
             Self::Ciba(_) => GrantType::Ciba,
         }

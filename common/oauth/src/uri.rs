@@ -133,6 +133,13 @@ impl fmt::Display for RedirectUri {
     }
 }
 
+/// Whether text is an https origin as a browser would send it (RFC 6454 §6.2): scheme, host and perhaps a port,
+/// nothing after them.
+pub fn is_https_origin(text: &str) -> bool {
+    let end = text.strip_prefix("https://").map(|rest| rest.contains(['/', '?']));
+    end == Some(false) && shape(text) == Ok(Shape::Web)
+}
+
 fn shape(text: &str) -> Result<Shape, InvalidUri> {
     if !(1..=URI_MAX).contains(&text.len()) {
         return Err(InvalidUri::Length);

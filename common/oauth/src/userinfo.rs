@@ -1,6 +1,7 @@
 //! The `UserInfo` endpoint (OIDC Core §5.3): what a scope releases, and nothing else.
 
 use serde::Serialize;
+use serde_json::{Map, Value};
 
 use crate::error::{Error, ErrorCode};
 use crate::{ScopeSet, scope};
@@ -67,6 +68,13 @@ pub fn release(sub: String, profile: Profile, scopes: &ScopeSet) -> Result<UserI
     })
 }
 
+/// Of `names`, the claims that `scopes` release, for the ID token (OIDC Core §5.5).
+pub fn released(profile: Profile, scopes: &ScopeSet, names: &[String]) -> Map<String, Value> {
+    let Ok(info) = release(String::new(), profile, scopes) else { return Map::new() };
+    let Ok(Value::Object(all)) = serde_json::to_value(info) else { return Map::new() };
+    all.into_iter().filter(|(name, _)| name != "sub" && names.contains(name)).collect()
+}
+
 /// The one access token of a request: in the header or in the form body, never in the query (RFC 6750 §2).
 ///
 /// `Ok(None)`: no token at all, so the challenge carries no error code (RFC 6750 §3.1).
@@ -110,6 +118,18 @@ mod tests {
         );
         let refused = release("s".into(), profile, &"profile".parse().unwrap());
         assert_eq!(refused.unwrap_err().code, ErrorCode::InsufficientScope);
+    }
+
+    #[test]
+    fn w14_the_id_token_gets_what_was_asked_for_and_is_released_and_never_sub() {
+        let profile = Profile { email: "ana@example.org".into(), ..Profile::default() };
+        let names = ["email", "name", "sub", "iss"].map(str::to_owned);
+        let got = |scopes: &str| released(profile.clone(), &scopes.parse().unwrap(), &names);
+        assert_eq!(
+            Value::Object(got("openid email")),
+            serde_json::json!({"email": "ana@example.org"})
+        );
+        assert!(got("openid").is_empty() && got("email").is_empty());
     }
 
     #[test]

@@ -67,7 +67,14 @@ impl KeySet {
             .map(|key| key.kid)
     }
 
-    /// Whether there is a key for everything that is signed by default.
+    /// What a key of `class` signs with now, in the order of [`Algorithm::ALL`].
+    pub fn algorithms(&self, class: Class) -> Vec<Algorithm> {
+        let signs = |algorithm: &Algorithm| self.signing(class, *algorithm).is_some();
+        Algorithm::ALL.into_iter().filter(signs).collect()
+    }
+
+    /// Whether there is a key for everything that is signed by default. The other algorithms come when the
+    /// token can, and nobody waits for them.
     pub fn is_complete(&self) -> bool {
         [
             (Class::Token, Algorithm::Es256),
@@ -96,6 +103,9 @@ impl KeySet {
         let mut validation = Validation::new(match key.algorithm {
             Algorithm::Es256 => JwtAlgorithm::ES256,
             Algorithm::Rs256 => JwtAlgorithm::RS256,
+            Algorithm::Ps256 => JwtAlgorithm::PS256,
+            Algorithm::Es384 => JwtAlgorithm::ES384,
+            Algorithm::EdDsa => JwtAlgorithm::EdDSA,
         });
         validation.validate_exp = false;
         validation.validate_aud = false;
@@ -110,22 +120,21 @@ impl KeySet {
 
 fn decoding_key(key: &Jwk) -> Option<DecodingKey> {
     match key {
-        Jwk::P256 { x, y } => {
-            DecodingKey::from_ec_components(&URL_SAFE_NO_PAD.encode(x), &URL_SAFE_NO_PAD.encode(y))
-                .ok()
-        }
+        Jwk::P256 { x, y } => DecodingKey::from_ec_components(&b64(x), &b64(y)).ok(),
+        Jwk::P384 { x, y } => DecodingKey::from_ec_components(&b64(x), &b64(y)).ok(),
+        Jwk::Ed25519 { x } => DecodingKey::from_ed_components(&b64(x)).ok(),
         Jwk::Rsa { n, e } => Some(DecodingKey::from_rsa_raw_components(n, e)),
     }
 }
 
 fn jwk(key: &KeyView) -> Value {
     let mut members = match &key.public {
-        Jwk::P256 { x, y } => json!({
-            "kty": "EC", "crv": "P-256", "x": URL_SAFE_NO_PAD.encode(x), "y": URL_SAFE_NO_PAD.encode(y)
-        }),
-        Jwk::Rsa { n, e } => {
-            json!({ "kty": "RSA", "n": URL_SAFE_NO_PAD.encode(n), "e": URL_SAFE_NO_PAD.encode(e) })
-        }
+        // RFC 7518 §6.2.1: coordinates have the length of the curve's field, leading zeros included.
+        Jwk::P256 { x, y } => json!({ "kty": "EC", "crv": "P-256", "x": b64(x), "y": b64(y) }),
+        Jwk::P384 { x, y } => json!({ "kty": "EC", "crv": "P-384", "x": b64(x), "y": b64(y) }),
+        // RFC 8037 §2.
+        Jwk::Ed25519 { x } => json!({ "kty": "OKP", "crv": "Ed25519", "x": b64(x) }),
+        Jwk::Rsa { n, e } => json!({ "kty": "RSA", "n": b64(n), "e": b64(e) }),
     };
     if let Some(map) = members.as_object_mut() {
         map.insert("kid".into(), key.kid.to_string().into());
@@ -134,3 +143,11 @@ fn jwk(key: &KeyView) -> Value {
     }
     members
 }
+
+fn b64(bytes: &[u8]) -> String {
+    URL_SAFE_NO_PAD.encode(bytes)
+}
+
+#[cfg(test)]
+#[path = "keyset_tests.rs"]
+mod tests;

@@ -6,6 +6,7 @@
 //! What changes a key is never sent twice.
 #![warn(missing_docs)]
 
+pub mod client_key;
 mod courier;
 mod keyset;
 

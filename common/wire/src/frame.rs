@@ -18,8 +18,8 @@ pub const VERSION: u8 = 1;
 pub const HEADER_LEN: usize = 4 + 1 + 8;
 /// Most bytes of one request after the length field. Bounds the claims of one token, and a `Load` of about 40 keys.
 pub const FRAME_MAX: usize = 32 * 1024;
-/// Most bytes of one reply after the length field.
-pub const REPLY_MAX: usize = 128 * 1024;
+/// Most bytes of one reply after the length field. Bounds the keys that keyd can list: those of every issuer.
+pub const REPLY_MAX: usize = 1024 * 1024;
 
 /// Why bytes are no frame. Every one of them closes the connection it arrived on.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -55,14 +55,29 @@ pub enum Algorithm {
     /// RSASSA-PKCS1-v1_5 with SHA-256; 2048-bit keys.
     #[serde(rename = "RS256")]
     Rs256,
+    /// RSASSA-PSS with SHA-256, MGF1 with SHA-256 and a salt of 32 bytes; 2048-bit keys.
+    #[serde(rename = "PS256")]
+    Ps256,
+    /// ECDSA on P-384 with SHA-384.
+    #[serde(rename = "ES384")]
+    Es384,
+    /// Ed25519 (RFC 8037).
+    #[serde(rename = "EdDSA")]
+    EdDsa,
 }
 
 impl Algorithm {
-    /// The name in a JOSE header (RFC 7518 §3.1).
+    /// All of them. What every installation has comes first.
+    pub const ALL: [Self; 5] = [Self::Es256, Self::Rs256, Self::Ps256, Self::Es384, Self::EdDsa];
+
+    /// The name in a JOSE header (RFC 7518 §3.1, RFC 8037 §3.1).
     pub const fn name(self) -> &'static str {
         match self {
             Self::Es256 => "ES256",
             Self::Rs256 => "RS256",
+            Self::Ps256 => "PS256",
+            Self::Es384 => "ES384",
+            Self::EdDsa => "EdDSA",
         }
     }
 }
@@ -71,11 +86,7 @@ impl FromStr for Algorithm {
     type Err = ();
 
     fn from_str(text: &str) -> Result<Self, ()> {
-        match text {
-            "ES256" => Ok(Self::Es256),
-            "RS256" => Ok(Self::Rs256),
-            _ => Err(()),
-        }
+        Self::ALL.into_iter().find(|one| one.name() == text).ok_or(())
     }
 }
 
@@ -187,5 +198,20 @@ impl Sealed {
     pub fn from_bytes(bytes: &[u8]) -> Option<Self> {
         let (mac, body) = bytes.split_first_chunk::<32>()?;
         Some(Self { body: body.to_vec(), mac: *mac })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_algorithm_has_one_name_and_no_other_is_known() {
+        for algorithm in Algorithm::ALL {
+            assert_eq!(algorithm.name().parse(), Ok(algorithm));
+        }
+        for bad in ["none", "HS256", "es256", "EDDSA", "Ed25519", "ES256 ", ""] {
+            assert_eq!(bad.parse::<Algorithm>(), Err(()), "{bad}");
+        }
     }
 }

@@ -121,7 +121,15 @@ pub(crate) fn statements() -> Vec<Seed> {
     let mut rsa = statement(Class::Admin, Some(1), Some(2));
     rsa.algorithm = Algorithm::Rs256;
     rsa.public = Jwk::Rsa { n: vec![0xcd; 512], e: vec![1, 0, 1] };
+    let mut p384 = statement(Class::Token, Some(1), None);
+    p384.algorithm = Algorithm::Es384;
+    p384.public = Jwk::P384 { x: [0x33; 48], y: [0x34; 48] };
+    let mut edwards = statement(Class::Token, Some(1), None);
+    edwards.algorithm = Algorithm::EdDsa;
+    edwards.public = Jwk::Ed25519 { x: [0x44; 32] };
     let all = [
+        ("p384", row(&p384)),
+        ("edwards", row(&edwards)),
         ("staged", staged.clone()),
         ("active", row(&statement(Class::Token, Some(1_700_000_600), None))),
         ("retired", row(&statement(Class::Audit, Some(1_700_000_600), Some(1_700_001_000)))),
@@ -143,7 +151,14 @@ pub(crate) fn statements() -> Vec<Seed> {
 pub(crate) fn points_and_moduli() -> Vec<Seed> {
     let bare = [&[0x04][..], &[0x11; 64]].concat();
     let wrapped = [&[0x04, 0x41][..], &bare].concat();
+    let p384 = [&[0x04][..], &[0x33; 96]].concat();
     let all = [
+        ("point-384", p384.clone()),
+        ("point-384-wrapped", [&[0x04, 0x61][..], &p384].concat()),
+        ("point-384-compressed", [&[0x03][..], &[0x33; 96]].concat()),
+        ("edwards", vec![0x44; 32]),
+        ("edwards-wrapped", [&[0x04, 0x20][..], &[0x44; 32]].concat()),
+        ("edwards-wrong-length", [&[0x04, 0x21][..], &[0x44; 32]].concat()),
         ("point", bare.clone()),
         ("point-wrapped", wrapped.clone()),
         ("point-like-a-wrapping", [&[0x04, 0x41][..], &[0x22; 63]].concat()),
@@ -160,6 +175,46 @@ pub(crate) fn points_and_moduli() -> Vec<Seed> {
         ("wrong-tag", changed_at(&wrapped, 0, 0x03)),
         ("long-form-length", [&[0x04, 0x81, 0x41][..], &bare].concat()),
         ("cut", bare[..64].to_vec()),
+        ("nothing", Vec::new()),
+    ];
+    all.into_iter().map(|(name, bytes)| (name.to_owned(), bytes)).collect()
+}
+
+pub(crate) fn proxy_headers() -> Vec<Seed> {
+    let header = |command: u8, family: u8, rest: &[u8]| {
+        let length = u16::try_from(rest.len()).expect("short").to_be_bytes();
+        [&b"\r\n\r\n\0\r\nQUIT\n"[..], &[command, family], &length, rest].concat()
+    };
+    let v4 = [198, 51, 100, 7, 192, 0, 2, 1, 0x1f, 0x90, 1, 0xbb];
+    let v6 =
+        [&[0x20, 1, 0x0d, 0xb8][..], &[0; 11], &[7], &[0; 15], &[1, 0x1f, 0x90, 1, 0xbb]].concat();
+    let mapped = [&[0; 10][..], &[0xff, 0xff, 198, 51, 100, 7], &[0; 20]].concat();
+    let with = |extensions: &[u8]| header(0x21, 0x11, &[&v4[..], extensions].concat());
+    let plain = with(&[]);
+    let longest = [&[4, 1, 0xf9][..], &[0; 505]].concat();
+    let all = [
+        ("tcp4", plain.clone()),
+        ("tcp6", header(0x21, 0x21, &v6)),
+        ("tcp6-mapped", header(0x21, 0x21, &mapped)),
+        ("extensions", with(&[0xEA, 0, 3, 1, b'v', b'p', 4, 0, 1, 0, 2, 0, 0])),
+        ("longest", with(&longest)),
+        ("then-tls", [&plain[..], &[0x16, 3, 1, 2, 0]].concat()),
+        ("local", header(0x20, 0, &[])),
+        ("local-with-block", header(0x20, 0x31, &[1; 216])),
+        ("too-long", with(&[&longest[..], &[0; 3]].concat())),
+        ("unspecified", header(0x21, 0, &[])),
+        ("unix", header(0x21, 0x31, &[0; 216])),
+        ("udp4", header(0x21, 0x12, &v4)),
+        ("short-of-addresses", header(0x21, 0x11, &v4[..11])),
+        ("tcp4-as-tcp6", header(0x21, 0x21, &v4)),
+        ("trailing", with(&[4, 0])),
+        ("hollow-extension", with(&[4, 0xff, 0xff, 0])),
+        ("other-version", changed_at(&plain, 12, 0x11)),
+        ("other-command", changed_at(&plain, 12, 0x22)),
+        ("other-signature", changed_at(&plain, 11, b'\r')),
+        ("cut", plain[..27].to_vec()),
+        ("text", b"PROXY TCP4 198.51.100.7 192.0.2.1 8080 443\r\n".to_vec()),
+        ("tls", vec![0x16, 3, 1, 2, 0, 1, 0, 1, 0xfc, 3, 3]),
         ("nothing", Vec::new()),
     ];
     all.into_iter().map(|(name, bytes)| (name.to_owned(), bytes)).collect()

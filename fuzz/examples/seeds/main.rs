@@ -3,6 +3,7 @@
 
 mod binary;
 mod json;
+mod keys;
 mod lines;
 
 use std::path::Path;
@@ -17,12 +18,15 @@ fn main() -> io::Result<()> {
         ("authorize_request", lines::authorize_requests()),
         ("basic", lines::basic()),
         ("claims", json::claims()),
+        ("client_assertion", keys::client_assertions()),
         ("client_metadata", json::client_metadata()),
         ("cookie", lines::cookies()),
         ("form", lines::forms()),
         ("jwk", binary::points_and_moduli()),
         ("jwt", json::tokens()),
+        ("key_set", keys::key_sets()),
         ("keyd_frame", binary::frames()),
+        ("proxy_header", binary::proxy_headers()),
         ("redirect_uri", lines::redirect_uris()),
         ("scope", lines::scopes()),
         ("statement", binary::statements()),

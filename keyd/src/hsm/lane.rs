@@ -15,10 +15,11 @@ use super::fault::{Fault, fault};
 use super::object::{self, Trouble};
 use super::{Epoch, Hsm, HsmError};
 use crate::jws::{self, Verifier};
+use crate::keyring::KEYS_MAX;
 use crate::policy::{Prepared, Signed};
 
 /// More handles than keys: then forget them all rather than grow.
-const HANDLES_MAX: usize = 256;
+const HANDLES_MAX: usize = 2 * KEYS_MAX;
 /// How often at most an unknown MAC makes us look for MAC keys that another node has made.
 const MAC_SEARCH_EVERY: Duration = Duration::from_secs(1);
 
@@ -72,9 +73,7 @@ impl Lane {
     /// Signs what the policy has prepared. The signature is verified before anybody sees it.
     pub fn sign(&mut self, prepared: Prepared) -> Result<Signed, HsmError> {
         let algorithm = prepared.algorithm();
-        if self.hsm.offered.get().is_some() && !self.hsm.offers(algorithm) {
-            return Err(HsmError::Unsupported);
-        }
+        self.offered(algorithm)?;
         let input = jws::to_be_signed(algorithm, prepared.message());
         let signature = self.attempt(2, |open| {
             open.resolve(prepared.statement())?;
@@ -91,10 +90,17 @@ impl Lane {
 
     /// Makes a key pair in the token. Never tried twice: the first attempt may have succeeded unseen.
     pub fn generate(&mut self, algorithm: Algorithm) -> Result<(Kid, Jwk), HsmError> {
+        self.offered(algorithm)?;
         self.attempt(1, |open| {
             let kid = Kid(object::random_id()?);
             Ok((kid, object::make_pair(&open.session, algorithm, kid, true)?))
         })
+    }
+
+    /// A token that has not been opened yet has offered nothing; that is not the answer of one that has.
+    fn offered(&self, algorithm: Algorithm) -> Result<(), HsmError> {
+        let known = self.hsm.offered.get().is_some();
+        if known && !self.hsm.offers(algorithm) { Err(HsmError::Unsupported) } else { Ok(()) }
     }
 
     /// Deletes both halves of a key. What is gone already counts as deleted.

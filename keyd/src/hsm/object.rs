@@ -3,6 +3,8 @@
 
 use aws_lc_rs::rand;
 use cryptoki::error::Error;
+use cryptoki::mechanism::eddsa::{EddsaParams, EddsaSignatureScheme};
+use cryptoki::mechanism::rsa::{PkcsMgfType, PkcsPssParams};
 use cryptoki::mechanism::{Mechanism, MechanismType};
 use cryptoki::object::{Attribute, AttributeType, KeyType, ObjectClass, ObjectHandle};
 use cryptoki::session::Session;
@@ -13,6 +15,10 @@ use crate::jws::{self, Verifier};
 
 /// OID 1.2.840.10045.3.1.7 (prime256v1), DER.
 const P256: [u8; 10] = [0x06, 0x08, 0x2a, 0x86, 0x48, 0xce, 0x3d, 0x03, 0x01, 0x07];
+/// OID 1.3.132.0.34 (secp384r1), DER.
+const P384: [u8; 7] = [0x06, 0x05, 0x2b, 0x81, 0x04, 0x00, 0x22];
+/// OID 1.3.101.112 (id-Ed25519, RFC 8410), DER.
+const ED25519: [u8; 5] = [0x06, 0x03, 0x2b, 0x65, 0x70];
 const RSA_BITS: u64 = 2048;
 const MAC_KEY_BYTES: u64 = 32;
 
@@ -52,17 +58,27 @@ pub(super) fn random_id() -> Result<[u8; 16], Trouble> {
 
 /// The mechanisms that `algorithm` needs: to make a key, and to sign.
 pub(super) fn needs(algorithm: Algorithm) -> [MechanismType; 2] {
-    match algorithm {
-        Algorithm::Es256 => [MechanismType::ECC_KEY_PAIR_GEN, MechanismType::ECDSA],
-        Algorithm::Rs256 => [MechanismType::RSA_PKCS_KEY_PAIR_GEN, MechanismType::RSA_PKCS],
-    }
+    let makes = match algorithm {
+        Algorithm::Es256 | Algorithm::Es384 => MechanismType::ECC_KEY_PAIR_GEN,
+        Algorithm::Rs256 | Algorithm::Ps256 => MechanismType::RSA_PKCS_KEY_PAIR_GEN,
+        Algorithm::EdDsa => MechanismType::ECC_EDWARDS_KEY_PAIR_GEN,
+    };
+    [makes, signs(algorithm).mechanism_type()]
 }
 
 /// The mechanism that signs what [`jws::to_be_signed`] makes.
 pub(super) fn signs(algorithm: Algorithm) -> Mechanism<'static> {
     match algorithm {
-        Algorithm::Es256 => Mechanism::Ecdsa,
+        Algorithm::Es256 | Algorithm::Es384 => Mechanism::Ecdsa,
         Algorithm::Rs256 => Mechanism::RsaPkcs,
+        // RFC 7518 §3.5: "The size of the salt value is the same size as the hash function output", and MGF1
+        // uses the same hash function.
+        Algorithm::Ps256 => Mechanism::RsaPkcsPss(PkcsPssParams {
+            hash_alg: MechanismType::SHA256,
+            mgf: PkcsMgfType::MGF1_SHA256,
+            s_len: 32_u64.into(),
+        }),
+        Algorithm::EdDsa => Mechanism::Eddsa(EddsaParams::new(EddsaSignatureScheme::Pure)),
     }
 }
 
@@ -111,7 +127,15 @@ pub(super) fn make_pair(
             public.push(Attribute::EcParams(P256.to_vec()));
             Mechanism::EccKeyPairGen
         }
-        Algorithm::Rs256 => {
+        Algorithm::Es384 => {
+            public.push(Attribute::EcParams(P384.to_vec()));
+            Mechanism::EccKeyPairGen
+        }
+        Algorithm::EdDsa => {
+            public.push(Attribute::EcParams(ED25519.to_vec()));
+            Mechanism::EccEdwardsKeyPairGen
+        }
+        Algorithm::Rs256 | Algorithm::Ps256 => {
             public.push(Attribute::ModulusBits(RSA_BITS.into()));
             public.push(Attribute::PublicExponent(vec![1, 0, 1]));
             Mechanism::RsaPkcsKeyPairGen
@@ -168,13 +192,20 @@ pub(super) fn read_public(
     public: ObjectHandle,
 ) -> Result<Jwk, Trouble> {
     let names: &[AttributeType] = match algorithm {
-        Algorithm::Es256 => &[AttributeType::EcPoint],
-        Algorithm::Rs256 => &[AttributeType::Modulus, AttributeType::PublicExponent],
+        Algorithm::Es256 | Algorithm::Es384 | Algorithm::EdDsa => &[AttributeType::EcPoint],
+        Algorithm::Rs256 | Algorithm::Ps256 => {
+            &[AttributeType::Modulus, AttributeType::PublicExponent]
+        }
     };
     let values = session.get_attributes(public, names)?;
-    let jwk = match values.as_slice() {
-        [Attribute::EcPoint(point)] => Jwk::from_p256_point(point),
-        [Attribute::Modulus(n), Attribute::PublicExponent(e)] => Jwk::from_rsa(n, e),
+    let jwk = match (algorithm, values.as_slice()) {
+        (Algorithm::Es256, [Attribute::EcPoint(point)]) => Jwk::from_p256_point(point),
+        (Algorithm::Es384, [Attribute::EcPoint(point)]) => Jwk::from_p384_point(point),
+        (Algorithm::EdDsa, [Attribute::EcPoint(point)]) => Jwk::from_ed25519_point(point),
+        (
+            Algorithm::Rs256 | Algorithm::Ps256,
+            [Attribute::Modulus(n), Attribute::PublicExponent(e)],
+        ) => Jwk::from_rsa(n, e),
         _ => return Err(Trouble::Unsound),
     };
     jwk.map_err(|_| Trouble::Unsound)

@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 
 use wire::{Algorithm, Kid, TokenState};
 
+use super::fault::Brief;
 use super::object::{self, Trouble};
 use super::{Hsm, HsmError, LOST, READY};
 
@@ -78,7 +79,7 @@ impl Hsm {
             let session =
                 self.module.open_ro_session(epoch.slot).map_err(|error| self.blame(&error))?;
             let mut passed = Vec::new();
-            for algorithm in [Algorithm::Es256, Algorithm::Rs256] {
+            for algorithm in Algorithm::ALL {
                 if !object::needs(algorithm).iter().all(|one| epoch.mechanisms.contains(one)) {
                     continue;
                 }
@@ -89,7 +90,12 @@ impl Hsm {
                     Err(Trouble::Call(error)) if !self.is_there(epoch) => {
                         return Err(self.blame(&error));
                     }
-                    Err(trouble) => {
+                    // A mechanism that is listed may still not know the curve.
+                    Err(Trouble::Call(error)) => {
+                        let (algorithm, error) = (algorithm.name(), Brief(&error));
+                        tracing::warn!(algorithm, %error, "listed by the token, which cannot do it");
+                    }
+                    Err(trouble @ (Trouble::Missing | Trouble::Unsound)) => {
                         let algorithm = algorithm.name();
                         tracing::error!(algorithm, %trouble, "ALARM: the self-test failed");
                     }

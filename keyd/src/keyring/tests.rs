@@ -21,15 +21,17 @@ fn policy() -> Arc<Policy> {
     })
 }
 
+const PLATFORM: &str = "https://auth.example.com";
+const TENANT: &str = "https://auth.example.com/t/a";
+
 fn staged(n: u8, class: Class, now: u64) -> Statement {
-    Fresh {
-        kid: Kid([n; 16]),
-        issuer: "https://auth.example.com".to_owned(),
-        algorithm: Algorithm::Es256,
-        class,
-        public: Jwk::P256 { x: [n; 32], y: [n; 32] },
-    }
-    .staged(now)
+    staged_in(n, &(PLATFORM.to_owned(), class, Algorithm::Es256), now)
+}
+
+fn staged_in(n: u8, (issuer, class, algorithm): &Group, now: u64) -> Statement {
+    let (kid, issuer) = (Kid([n; 16]), issuer.clone());
+    let public = Jwk::P256 { x: [n; 32], y: [n; 32] };
+    Fresh { kid, issuer, algorithm: *algorithm, class: *class, public }.staged(now)
 }
 
 fn ring(statements: impl IntoIterator<Item = Statement>) -> Keyring {
@@ -67,6 +69,14 @@ fn the_first_key_of_its_group_need_not_wait_and_no_other() {
     assert_eq!(ring.activated(B, true, START + 2), Err(Refused::TooEarly));
     ring.accept(staged(3, Class::Admin, START)).unwrap();
     assert!(ring.activated(Kid([3; 16]), true, START).is_ok(), "another class is another group");
+    for (n, issuer, algorithm) in [(4, TENANT, Algorithm::Es256), (5, PLATFORM, Algorithm::EdDsa)] {
+        ring.accept(staged_in(n, &(issuer.to_owned(), Class::Token, algorithm), START + 2))
+            .unwrap();
+        assert!(
+            ring.activated(Kid([n; 16]), true, START + 2).is_ok(),
+            "so is {issuer} {algorithm:?}"
+        );
+    }
     // Even when the first key is gone: verifiers may hold the JWKS of the time between.
     ring.forget(A);
     assert_eq!(ring.activated(B, true, START + 2), Err(Refused::TooEarly));
@@ -132,7 +142,7 @@ fn issuers_are_urls_within_limits() {
     let ring = ring([]);
     assert_eq!(ring.has_room_for("https://auth.example.com/t/a"), Ok(()));
     for bad in ["", "auth.example.com", "https://a b", "https://a?x", "https://a#x", "https://ä"] {
-        assert_eq!(ring.has_room_for(bad), Err(Refused::Unsupported), "{bad}");
+        assert_eq!(ring.has_room_for(bad), Err(Refused::InvalidIssuer), "{bad}");
     }
     assert!(ring.has_room_for(&format!("https://{}", "a".repeat(ISSUER_MAX))).is_err());
 }
@@ -157,11 +167,11 @@ fn the_largest_keyring_fits_into_one_reply() {
     let mut full = Keyring::new(policy());
     for n in 0..KEYS_MAX {
         let mut statement = staged(1, Class::Token, START);
-        statement.kid.0[0] = u8::try_from(n).unwrap();
+        statement.kid.0[..8].copy_from_slice(&n.to_le_bytes());
         assert_eq!(full.accept(statement), Ok(true));
     }
-    assert_eq!(full.accept(staged(255, Class::Token, START)), Err(Refused::Unsupported));
-    assert_eq!(full.has_room_for("https://auth.example.com"), Err(Refused::Unsupported));
+    assert_eq!(full.accept(staged(255, Class::Token, START)), Err(Refused::Full));
+    assert_eq!(full.has_room_for("https://auth.example.com"), Err(Refused::Full));
 }
 
 /// One step of an arbitrary history: time passes, then somebody does something to the n-th key.
@@ -172,9 +182,9 @@ struct Step {
     key: usize,
 }
 
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone)]
 enum Act {
-    Generate(Class),
+    Generate(Group),
     Activate {
         first: bool,
     },
@@ -188,6 +198,15 @@ enum Act {
     Restart,
 }
 
+fn groups() -> Vec<Group> {
+    vec![
+        (PLATFORM.to_owned(), Class::Token, Algorithm::Es256),
+        (PLATFORM.to_owned(), Class::Token, Algorithm::EdDsa),
+        (PLATFORM.to_owned(), Class::Admin, Algorithm::Es256),
+        (TENANT.to_owned(), Class::Token, Algorithm::Es256),
+    ]
+}
+
 fn step() -> impl Strategy<Value = Step> {
     // Mostly just before, at, or just after the moments at which a rule changes its mind.
     let edge = prop::sample::select(vec![AGE, ADMIN_LIFE, TOKEN_LIFE, TOKEN_LIFE + SKEW]);
@@ -198,7 +217,7 @@ fn step() -> impl Strategy<Value = Step> {
         3 => (edge, 0..4_u64).prop_map(|(edge, off)| edge + off - 2),
     ];
     let act = prop_oneof![
-        2 => prop_oneof![Just(Class::Token), Just(Class::Admin)].prop_map(Act::Generate),
+        2 => prop::sample::select(groups()).prop_map(Act::Generate),
         3 => any::<bool>().prop_map(|first| Act::Activate { first }),
         2 => Just(Act::Retire),
         2 => Just(Act::Destroy),
@@ -206,7 +225,7 @@ fn step() -> impl Strategy<Value = Step> {
         4 => Just(Act::Fetch),
         1 => Just(Act::Restart),
     ];
-    (wait, act, 0..4_usize).prop_map(|(wait, act, key)| Step { wait, act, key })
+    (wait, act, 0..6_usize).prop_map(|(wait, act, key)| Step { wait, act, key })
 }
 
 /// The world around a keyring: what it signed, and what verifiers have fetched.
@@ -214,7 +233,7 @@ struct World {
     now: u64,
     ring: Keyring,
     made: Vec<Kid>,
-    tokens: Vec<(Kid, Class, u64)>,
+    tokens: Vec<(Kid, Group, u64)>,
     caches: Vec<(u64, Vec<KeyView>)>,
 }
 
@@ -228,13 +247,13 @@ impl World {
     fn take(&mut self, step: &Step) {
         self.now += step.wait;
         let (now, kid) = (self.now, self.made.get(step.key).copied().unwrap_or(A));
-        match step.act {
-            Act::Generate(class) => {
+        match &step.act {
+            Act::Generate(group) => {
                 let n = u8::try_from(self.made.len()).unwrap();
                 self.made.push(Kid([n; 16]));
-                self.apply(Ok(staged(n, class, now)));
+                self.apply(Ok(staged_in(n, group, now)));
             }
-            Act::Activate { first } => self.apply(self.ring.activated(kid, first, now)),
+            Act::Activate { first } => self.apply(self.ring.activated(kid, *first, now)),
             Act::Retire => self.apply(self.ring.retired(kid, now)),
             Act::Destroy => {
                 if self.ring.may_destroy(kid, now).is_ok() {
@@ -245,7 +264,7 @@ impl World {
                 let Ok(statement) = self.ring.find(kid) else { return };
                 if statement.state(now) == KeyState::Active {
                     let life = policy().lifetime_max_s(statement.class);
-                    self.tokens.push((kid, statement.class, now + ahead + life));
+                    self.tokens.push((kid, group(statement), now + ahead + life));
                     self.ring.count(kid, now);
                 }
             }
@@ -262,9 +281,12 @@ impl World {
         let young = self.caches.iter().filter(|(at, _)| self.now - at < AGE);
         let fresh = (self.now, self.ring.views(self.now));
         for (at, keys) in young.chain([&fresh]) {
-            for (kid, class, exp) in self.tokens.iter().filter(|(_, _, exp)| self.now < *exp) {
+            for (kid, group, exp) in self.tokens.iter().filter(|(_, _, exp)| self.now < *exp) {
                 // A JWKS from before a group's very first key: `first` says that nobody holds one.
-                let knows_group = keys.iter().any(|key| key.class == *class);
+                let of_group = |key: &KeyView| {
+                    (&key.issuer, key.class, key.algorithm) == (&group.0, group.1, group.2)
+                };
+                let knows_group = keys.iter().any(of_group);
                 let knows = keys.iter().any(|key| key.kid == *kid);
                 prop_assert!(
                     knows || !knows_group,

@@ -1,29 +1,93 @@
 //! What keyd is for.
 
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use jsonwebtoken::{DecodingKey, Validation};
 use serde_json::json;
 use wire::{
-    Algorithm, AuditRoot, Class, DeriveLabel, Kid, Purpose, Refused, Reply, Request, Sign,
+    Algorithm, AuditRoot, Class, DeriveLabel, Jwk, Kid, Purpose, Refused, Reply, Request, Sign,
     TokenState,
 };
 
-use crate::bed::{ADMIN, Bed, access, claims, verified};
+use crate::bed::{ADMIN, Bed, ISSUER, access, claims, verified};
 use keyd::jws::Verifier;
 
 #[test]
-fn both_algorithms_sign_and_verify() {
+fn w178_every_algorithm_signs_and_another_library_agrees() {
     let bed = Bed::started();
-    for algorithm in [Algorithm::Es256, Algorithm::Rs256] {
+    for algorithm in Algorithm::ALL {
         let (key, _) = bed.active_key(algorithm, Class::Token);
         let mut sign = bed.sign_socket();
-        let header = verified(&sign.signed(key.kid), &key);
-        assert_eq!(
-            header,
-            format!(r#"{{"alg":"{}","kid":"{}","typ":"at+jwt"}}"#, algorithm.name(), key.kid)
-        );
+        // Twice: once with the handle looked up, once with the one that is kept.
+        for _ in 0..2 {
+            let jws = sign.signed(key.kid);
+            let header = verified(&jws, &key);
+            assert_eq!(
+                header,
+                format!(r#"{{"alg":"{}","kid":"{}","typ":"at+jwt"}}"#, algorithm.name(), key.kid)
+            );
+            let claims = elsewhere(&jws, algorithm, &key.public).unwrap();
+            assert_eq!((&claims["iss"], &claims["jti"]), (&ISSUER.into(), &"j1".into()));
+            assert!(elsewhere(&tampered(&jws), algorithm, &key.public).is_none());
+        }
         let listed = sign.keys().into_iter().find(|one| one.kid == key.kid).unwrap();
-        assert_eq!((listed.public, listed.signatures), (key.public, 1));
+        assert_eq!((listed.public, listed.signatures), (key.public, 2));
     }
     assert_eq!(bed.sign_socket().call(&Request::Health), Reply::Health(TokenState::Ready));
+}
+
+/// The claims, if the library that our clients use finds the signature good.
+fn elsewhere(jws: &str, algorithm: Algorithm, public: &Jwk) -> Option<serde_json::Value> {
+    let key = match public {
+        Jwk::P256 { x, y } => DecodingKey::from_ec_components(&b64(x), &b64(y)),
+        Jwk::P384 { x, y } => DecodingKey::from_ec_components(&b64(x), &b64(y)),
+        Jwk::Rsa { n, e } => DecodingKey::from_rsa_components(&b64(n), &b64(e)),
+        Jwk::Ed25519 { x } => DecodingKey::from_ed_components(&b64(x)),
+    };
+    let mut validation = Validation::new(algorithm.name().parse().unwrap());
+    validation.validate_aud = false;
+    Some(jsonwebtoken::decode(jws, &key.unwrap(), &validation).ok()?.claims)
+}
+
+fn b64(bytes: &[u8]) -> String {
+    URL_SAFE_NO_PAD.encode(bytes)
+}
+
+/// The same signature under other claims.
+fn tampered(jws: &str) -> String {
+    let parts: Vec<&str> = jws.split('.').collect();
+    let claims = b64(&claims(&[("sub", json!("somebody else"))]));
+    format!("{}.{claims}.{}", parts[0], parts[2])
+}
+
+#[test]
+fn w144_w173_a_key_signs_for_its_own_issuer_and_for_no_other() {
+    let bed = Bed::started();
+    let tenants = [ISSUER, "https://auth.example.com/t/a", "https://auth.example.com/t/ab"];
+    let mut manage = bed.manage_socket();
+    let keys = tenants.map(|issuer| {
+        let (algorithm, class) = (Algorithm::Es256, Class::Token);
+        let generate = Request::Generate { issuer: issuer.to_owned(), algorithm, class };
+        let (key, _) = manage.changed(&generate);
+        // The first of its issuer signs at once, whatever other issuers have.
+        manage.activate(key.kid).0
+    });
+    let mut sign = bed.sign_socket();
+    for (mine, key) in tenants.into_iter().zip(&keys) {
+        assert_eq!(key.issuer, mine);
+        for issuer in tenants.into_iter().chain(["https://auth.example.com/t/a/", "", "x"]) {
+            let claims = claims(&[("iss", json!(issuer))]);
+            let request =
+                Request::Sign(Sign { kid: key.kid, purpose: Purpose::AccessToken, claims });
+            if issuer == mine {
+                let Reply::Signed(jws) = sign.call(&request) else { panic!("{issuer}") };
+                verified(&jws, key);
+            } else {
+                assert_eq!(sign.refusal(&request), Refused::ForeignIssuer, "{mine} {issuer}");
+            }
+        }
+    }
+    assert!(sign.keys().iter().all(|key| key.signatures == 1));
 }
 
 #[test]

@@ -122,8 +122,9 @@ fn w177_a_wrong_pin_is_tried_once_and_keyd_stays_up_locked() {
 #[test]
 fn w175_keys_cannot_leave_the_token_and_can_only_sign() {
     let bed = Bed::started();
-    bed.active_key(Algorithm::Es256, Class::Token);
-    bed.active_key(Algorithm::Rs256, Class::Token);
+    for algorithm in Algorithm::ALL {
+        bed.active_key(algorithm, Class::Token);
+    }
     let mut tool = bed.tool("pkcs11-tool");
     tool.arg("--module").arg(&bed.module).args(["--login", "--pin", PIN, "--list-objects"]);
     let text = must(&mut tool);
@@ -148,8 +149,33 @@ fn w175_keys_cannot_leave_the_token_and_can_only_sign() {
         kinds.push(kind);
     }
     kinds.sort_unstable();
-    // Two pairs and the two MAC keys: the self-test leaves nothing behind.
-    assert_eq!(kinds, ["Private", "Private", "Public", "Public", "Secret", "Secret"]);
+    // A pair each and the two MAC keys: the self-test leaves nothing behind.
+    assert_eq!(kinds, [["Private"; 5].as_slice(), &["Public"; 5], &["Secret"; 2]].concat());
+}
+
+#[test]
+fn what_the_token_does_not_list_is_unsupported_and_nothing_is_made() {
+    let mut bed = Bed::new();
+    let conf = bed.path("softhsm2.conf");
+    let mut text = fs::read_to_string(&conf).unwrap();
+    // Of what it is to leave out, SoftHSM overlooks the first.
+    text.push_str("slots.mechanisms = -CKM_DSA,CKM_EDDSA,CKM_RSA_PKCS_PSS\n");
+    fs::write(conf, text).unwrap();
+    bed.start();
+    let mut manage = bed.manage_socket();
+    for algorithm in Algorithm::ALL {
+        let issuer = crate::bed::ISSUER.to_owned();
+        let generate = Request::Generate { issuer, algorithm, class: Class::Token };
+        let reply = manage.call(&generate);
+        if matches!(algorithm, Algorithm::EdDsa | Algorithm::Ps256) {
+            assert_eq!(reply, Reply::Refused(Refused::Unsupported), "{algorithm:?}");
+        } else {
+            assert!(matches!(reply, Reply::Changed { .. }), "{algorithm:?}: {reply:?}");
+        }
+    }
+    assert_eq!(manage.call(&Request::Health), Reply::Health(TokenState::Ready));
+    assert_eq!(manage.keys().len(), 3);
+    assert!(!bed.log().contains("ALARM"), "{}", bed.log());
 }
 
 #[test]

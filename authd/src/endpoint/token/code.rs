@@ -23,7 +23,7 @@ pub(super) async fn redeem(
     let hash = wanted.code.as_ref().map(Plain::hashed);
     let read = app.store.read_code(app.issuer(), presented.client_id(), hash).await?;
     let (asker, found) = read.map_or((None, None), |read| (Some(read.asker), read.code));
-    let (client, now) = authenticate(asker, presented)?;
+    let (client, now) = authenticate(app, request, asker, presented).await?;
     check_grant(&client, GrantType::AuthorizationCode)?;
     let (Some(hash), Some(found)) = (hash, found) else { return Err(Error::grant().into()) };
     // A code seen spent needs no signature to be refused; the burn sees to what was issued from it.
@@ -40,13 +40,15 @@ pub(super) async fn redeem(
             return Err(error.into());
         }
     };
+    let released = (!found.id_token_claims.is_empty())
+        .then(|| oauth::userinfo::released(found.profile, &found.scopes, &found.id_token_claims));
     let draft = Draft {
         holder: &found.holder,
         scopes: found.scopes,
         audiences,
         details: found.details,
         nonce: found.nonce.as_deref(),
-        released: None,
+        released,
         ends_at: Some(found.ends_at),
     };
     let refresh = if client.metadata.grant_types.contains(&GrantType::RefreshToken) {

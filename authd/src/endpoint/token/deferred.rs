@@ -46,7 +46,7 @@ pub(super) async fn redeem(
     let asked = (wanted.kind, wanted.poll);
     let read = app.store.read_request(app.issuer(), presented.client_id(), asked).await?;
     let (asker, found) = read.map_or((None, None), |read| (Some(read.asker), read.found));
-    let (client, now) = authenticate(asker, presented)?;
+    let (client, now) = authenticate(app, request, asker, presented).await?;
     check_grant(&client, wanted.kind.grant_type())?;
     let (Some(poll), Some((stored, grant))) = (wanted.poll, found) else {
         return Err(Error::grant().into());

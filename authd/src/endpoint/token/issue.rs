@@ -39,6 +39,14 @@ pub(super) struct Signed {
     id: Option<String>,
 }
 
+/// Which tokens are made, and in what form.
+struct Form {
+    /// An ID token too, if the scope has `openid` and a person is behind it.
+    id_token: bool,
+    /// A JWT, though the client usually gets random text.
+    jwt: bool,
+}
+
 /// Signs before the gate: a signature that is never released harms nobody, a code spent for a signature
 /// that never came does.
 pub(super) async fn sign(
@@ -46,6 +54,26 @@ pub(super) async fn sign(
     client: &Authenticated,
     draft: Draft<'_>,
     now: Timestamp,
+) -> Result<Signed, Failure> {
+    make(app, client, draft, (now, Form { id_token: true, jwt: false })).await
+}
+
+/// The same for a token exchange, whose client is not the one that the person signed in to: an access token
+/// alone, as a JWT if it asks for one.
+pub(super) async fn sign_exchanged(
+    app: &Site<'_>,
+    client: &Authenticated,
+    draft: Draft<'_>,
+    (now, jwt): (Timestamp, bool),
+) -> Result<Signed, Failure> {
+    make(app, client, draft, (now, Form { id_token: false, jwt })).await
+}
+
+async fn make(
+    app: &Site<'_>,
+    client: &Authenticated,
+    draft: Draft<'_>,
+    (now, form): (Timestamp, Form),
 ) -> Result<Signed, Failure> {
     let purpose = purpose(app, client, &draft.audiences)?;
     let left = draft.ends_at.map_or(u32::MAX, |end| remaining_s(end, now));
@@ -62,13 +90,14 @@ pub(super) async fn sign(
         lifetime_s,
     };
     // The admin API verifies signatures: its tokens are never opaque.
-    let access = if client.metadata.opaque_access_tokens && purpose == Purpose::AccessToken {
+    let opaque = client.metadata.opaque_access_tokens && !form.jwt;
+    let access = if opaque && purpose == Purpose::AccessToken {
         secret::<OpaqueAccess>()?.reveal().to_owned()
     } else {
         keys::sign(app, Algorithm::Es256, purpose, claims::access_token(&issued, &token)).await?
     };
     let openid = draft.scopes.contains(scope::OPENID) && draft.holder.authentication.is_some();
-    let id = if openid {
+    let id = if form.id_token && openid {
         let token = IdToken {
             nonce: draft.nonce,
             access_token: Some(&access),
@@ -95,9 +124,10 @@ pub(super) async fn sign(
 fn algorithm(registered: IdTokenAlg) -> Algorithm {
     match registered {
         IdTokenAlg::Rs256 => Algorithm::Rs256,
-        IdTokenAlg::Es256 | IdTokenAlg::Ps256 | IdTokenAlg::Es384 | IdTokenAlg::EdDsa => {
-            Algorithm::Es256
-        }
+        IdTokenAlg::Es256 => Algorithm::Es256,
+        IdTokenAlg::Ps256 => Algorithm::Ps256,
+        IdTokenAlg::Es384 => Algorithm::Es384,
+        IdTokenAlg::EdDsa => Algorithm::EdDsa,
     }
 }
 

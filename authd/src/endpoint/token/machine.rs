@@ -21,7 +21,7 @@ pub(super) async fn grant(
     wanted: &ClientCredentialsRequest,
 ) -> Result<TokenReply, Failure> {
     let asker = app.store.asker(app.issuer(), presented.client_id()).await?;
-    let (client, now) = authenticate(asker, presented)?;
+    let (client, now) = authenticate(app, request, asker, presented).await?;
     check_grant(&client, GrantType::ClientCredentials)?;
     let granted = wanted.judge(&client, app.issuer())?;
     let holder = Holder { sub: client.id.as_str().to_owned(), authentication: None, act: None };

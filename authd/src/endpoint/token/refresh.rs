@@ -23,7 +23,7 @@ pub(super) async fn rotate(
     let hash = wanted.token.as_ref().map(Plain::hashed);
     let read = app.store.read_refresh(app.issuer(), presented.client_id(), hash).await?;
     let (asker, found) = read.map_or((None, None), |read| (Some(read.asker), read.grant));
-    let (client, now) = authenticate(asker, presented)?;
+    let (client, now) = authenticate(app, request, asker, presented).await?;
     let (Some(hash), Some(found)) = (hash, found) else {
         check_grant(&client, GrantType::RefreshToken)?;
         return Err(Error::grant().into());

@@ -8,14 +8,18 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use crate::ids::TenantId;
+use crate::jwk::KeySet;
 use crate::uri::RedirectUri;
+use crate::words::words;
 use crate::{ScopeSet, scope, text};
 
 /// Most redirect URIs, post-logout URIs, or audiences of one client.
 const LIST_MAX: usize = 50;
+
 /// Client metadata as somebody wrote it; nothing is checked but the JSON types and the names.
 #[derive(Debug, Clone, Default, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
+#[expect(clippy::struct_excessive_bools, reason = "registered members, independent of each other")]
 pub struct Draft {
     /// RFC 7591 `client_name`.
     pub client_name: Option<String>,
@@ -33,6 +37,12 @@ pub struct Draft {
     pub token_endpoint_auth_method: Option<String>,
     /// RFC 7591 `jwks`: the client's public keys.
     pub jwks: Option<Value>,
+    /// RFC 7591 `jwks_uri`: where they are published instead.
+    pub jwks_uri: Option<String>,
+    /// A downgrade for old libraries: `aud` of an assertion may be the URL of the endpoint that it is sent to,
+    /// and an array of one.
+    #[serde(default)]
+    pub assertion_audience_endpoint: bool,
     /// RFC 7591 `scope`: what the client may ask for; default `openid`.
     pub scope: Option<String>,
     /// Identifiers of the audiences that its access tokens may name.
@@ -87,26 +97,6 @@ fn invalid(field: &'static str, problem: impl Into<String>) -> InvalidMetadata {
     InvalidMetadata { field, problem: problem.into() }
 }
 
-macro_rules! words {
-    ($(#[$doc:meta])* $name:ident { $($(#[$vdoc:meta])* $variant:ident = $word:literal,)* }) => {
-        $(#[$doc])*
-        #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
-        pub enum $name { $($(#[$vdoc])* $variant,)* }
-
-        impl $name {
-            /// The registered word.
-            pub const fn as_str(self) -> &'static str {
-                match self { $(Self::$variant => $word,)* }
-            }
-
-            /// From the registered word.
-            pub fn parse(word: &str) -> Option<Self> {
-                match word { $($word => Some(Self::$variant),)* _ => None }
-            }
-        }
-    };
-}
-
 words! {
     /// A grant that a client may be registered for. Implicit, hybrid and password have no representation.
     GrantType {
@@ -132,6 +122,8 @@ words! {
         ClientSecretBasic = "client_secret_basic",
         /// In the body.
         ClientSecretPost = "client_secret_post",
+        /// By a signature (RFC 7523 §2.2).
+        PrivateKeyJwt = "private_key_jwt",
         /// It cannot: a public client, held by PKCE.
         None = "none",
     }
@@ -163,8 +155,18 @@ words! {
     }
 }
 
+/// Where the keys of a client are that proves one.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Keys {
+    /// Registered.
+    Inline(KeySet),
+    /// Published by the client; the courier fetches them.
+    At(RedirectUri),
+}
+
 /// Client metadata that holds together.
 #[derive(Debug, Clone, PartialEq, Eq)]
+#[expect(clippy::struct_excessive_bools, reason = "registered members, independent of each other")]
 pub struct Metadata {
     /// Shown to people.
     pub client_name: String,
@@ -176,6 +178,10 @@ pub struct Metadata {
     pub grant_types: BTreeSet<GrantType>,
     /// How it authenticates, and in no other way.
     pub auth_method: AuthMethod,
+    /// Its public keys; there if `auth_method` is `PrivateKeyJwt`.
+    pub keys: Option<Keys>,
+    /// Its assertions may name the endpoint that they are sent to instead of the issuer.
+    pub assertion_audience_endpoint: bool,
     /// What it may ask for.
     pub scope: ScopeSet,
     /// What its access tokens may name as audience.
@@ -209,12 +215,6 @@ impl TryFrom<Draft> for Metadata {
 
     fn try_from(draft: Draft) -> Result<Self, InvalidMetadata> {
         let auth_method = auth_method(draft.token_endpoint_auth_method.as_deref())?;
-        if draft.jwks.is_some() {
-            return Err(invalid(
-                "jwks",
-                "keys of a client have no use until private_key_jwt is served",
-            ));
-        }
         let metadata = Self {
             client_name: display_name(draft.client_name.as_deref().unwrap_or("Application"))?,
             redirect_uris: uris("redirect_uris", draft.redirect_uris)?,
@@ -224,6 +224,8 @@ impl TryFrom<Draft> for Metadata {
             )?,
             grant_types: grant_types(draft.grant_types)?,
             auth_method,
+            keys: keys(draft.jwks.as_ref(), draft.jwks_uri)?,
+            assertion_audience_endpoint: draft.assertion_audience_endpoint,
             scope: draft
                 .scope
                 .as_deref()
@@ -253,7 +255,7 @@ impl TryFrom<Draft> for Metadata {
             delivery: delivery(draft.backchannel_token_delivery_mode.as_deref())?,
             notification_endpoint: draft
                 .backchannel_client_notification_endpoint
-                .map(notification_endpoint)
+                .map(|text| https("backchannel_client_notification_endpoint", text))
                 .transpose()?,
         };
         metadata.consistent(draft.response_types)
@@ -271,6 +273,16 @@ impl Metadata {
                 "redirect_uris",
                 "the authorization_code grant needs at least one",
             ));
+        }
+        let signs = self.auth_method == AuthMethod::PrivateKeyJwt;
+        if signs != self.keys.is_some() {
+            return Err(invalid(
+                if matches!(self.keys, Some(Keys::At(_))) { "jwks_uri" } else { "jwks" },
+                "jwks or jwks_uri goes with private_key_jwt, and only with it",
+            ));
+        }
+        if self.assertion_audience_endpoint && !signs {
+            return Err(invalid("assertion_audience_endpoint", "only with private_key_jwt"));
         }
         if self.is_public() && !self.require_pkce {
             return Err(invalid("require_pkce", "a public client has nothing but PKCE"));
@@ -315,9 +327,22 @@ impl Metadata {
         self.auth_method == AuthMethod::None
     }
 
+    /// Whether it proves itself by a secret that we hold a hash of.
+    pub fn has_secret(&self) -> bool {
+        match self.auth_method {
+            AuthMethod::ClientSecretBasic | AuthMethod::ClientSecretPost => true,
+            AuthMethod::PrivateKeyJwt | AuthMethod::None => false,
+        }
+    }
+
     /// Back to the registered names, for the `metadata` column.
     pub fn to_draft(&self) -> Draft {
         let texts = |uris: &[RedirectUri]| uris.iter().map(ToString::to_string).collect();
+        let (jwks, jwks_uri) = match &self.keys {
+            Some(Keys::Inline(keys)) => (Some(keys.to_json()), None),
+            Some(Keys::At(uri)) => (None, Some(uri.to_string())),
+            None => (None, None),
+        };
         Draft {
             client_name: Some(self.client_name.clone()),
             redirect_uris: texts(&self.redirect_uris),
@@ -325,7 +350,9 @@ impl Metadata {
             grant_types: Some(self.grant_types.iter().map(|g| g.as_str().to_owned()).collect()),
             response_types: None,
             token_endpoint_auth_method: Some(self.auth_method.as_str().to_owned()),
-            jwks: None,
+            jwks,
+            jwks_uri,
+            assertion_audience_endpoint: self.assertion_audience_endpoint,
             scope: Some(self.scope.to_string()),
             audiences: self.audiences.clone(),
             skip_authorization: self.skip_authorization,
@@ -348,8 +375,23 @@ impl Metadata {
 
 fn auth_method(word: Option<&str>) -> Result<AuthMethod, InvalidMetadata> {
     AuthMethod::parse(word.unwrap_or("client_secret_basic")).ok_or_else(|| {
-        invalid("token_endpoint_auth_method", "client_secret_basic, client_secret_post or none")
+        invalid(
+            "token_endpoint_auth_method",
+            "client_secret_basic, client_secret_post, private_key_jwt or none",
+        )
     })
+}
+
+/// "The `jwks_uri` and `jwks` parameters MUST NOT both be present in the same request" (RFC 7591 §2).
+fn keys(jwks: Option<&Value>, uri: Option<String>) -> Result<Option<Keys>, InvalidMetadata> {
+    match (jwks, uri) {
+        (None, None) => Ok(None),
+        (Some(_), Some(_)) => Err(invalid("jwks_uri", "not beside jwks")),
+        (Some(value), None) => KeySet::parse(value)
+            .map(|keys| Some(Keys::Inline(keys)))
+            .map_err(|error| invalid("jwks", error.to_string())),
+        (None, Some(text)) => Ok(Some(Keys::At(https("jwks_uri", text)?))),
+    }
 }
 
 /// A name people will see on the consent page: no controls and nothing that reorders text (W123).
@@ -426,9 +468,8 @@ fn delivery(word: Option<&str>) -> Result<Delivery, InvalidMetadata> {
         .ok_or_else(|| invalid("backchannel_token_delivery_mode", "poll or ping"))
 }
 
-/// Fetched from by the courier: https alone, whatever a browser may be sent to.
-fn notification_endpoint(text: String) -> Result<RedirectUri, InvalidMetadata> {
-    let field = "backchannel_client_notification_endpoint";
+/// Where the courier goes: https alone, whatever a browser may be sent to.
+fn https(field: &'static str, text: String) -> Result<RedirectUri, InvalidMetadata> {
     let uri = RedirectUri::try_from(text).map_err(|error| invalid(field, format!("{error}")))?;
     if uri.is_https() { Ok(uri) } else { Err(invalid(field, "an https URI")) }
 }

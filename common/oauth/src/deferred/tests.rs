@@ -5,7 +5,7 @@ use uuid::Uuid;
 
 use super::ciba::Hint;
 use super::*;
-use crate::client::{Client, Draft, Metadata, Presented};
+use crate::client::{Client, Draft, Evidence, Metadata, Presented};
 use crate::form::Form;
 
 const ISSUER: &str = "https://as.example";
@@ -26,7 +26,14 @@ fn client(over: Value) -> Client {
 
 fn authenticated() -> Authenticated {
     let presented = Presented::Nothing("tv".parse().unwrap());
-    client(json!({})).authenticate(&presented, &[], Timestamp(0)).unwrap()
+    let evidence = Evidence {
+        secrets: &[],
+        fetched: None,
+        issuer: "https://as.example",
+        endpoint: "https://as.example/oauth/token",
+        now: Timestamp(0),
+    };
+    client(json!({})).authenticate(&presented, &evidence, |_, _| false).unwrap().0
 }
 
 fn form(text: &str) -> Form {
