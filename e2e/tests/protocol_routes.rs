@@ -14,13 +14,14 @@ use support::*;
 const FORM_TYPE: (&str, &str) = ("content-type", "application/x-www-form-urlencoded");
 
 /// Every path with the methods that it has.
-const ROUTES: [(&str, &[&str]); 26] = [
+const ROUTES: [(&str, &[&str]); 27] = [
     ("/healthz", &["GET", "HEAD"]),
     ("/readyz", &["GET", "HEAD"]),
     ("/.well-known/openid-configuration", &["GET", "HEAD"]),
     ("/.well-known/oauth-authorization-server", &["GET", "HEAD"]),
     ("/.well-known/jwks.json", &["GET", "HEAD"]),
     ("/oauth/authorize", &["GET", "POST"]),
+    ("/oauth/par", &["POST"]),
     ("/oauth/token", &["POST"]),
     ("/oauth/userinfo", &["GET", "POST"]),
     ("/oauth/introspect", &["POST"]),
@@ -30,17 +31,17 @@ const ROUTES: [(&str, &[&str]); 26] = [
     ("/consent", &["GET", "POST"]),
     ("/logout", &["GET", "POST"]),
     ("/enroll", &["GET", "POST"]),
-    ("/oauth/device_authorization", &["POST"]),
-    ("/oauth/bc-authorize", &["POST"]),
-    ("/oauth/bc-authorize/complete", &["GET", "POST"]),
-    ("/device", &["GET", "POST"]),
-    ("/ciba", &["GET", "POST"]),
     ("/reset", &["GET", "POST"]),
     ("/account", &["GET"]),
     ("/account/sessions/end", &["POST"]),
     ("/account/applications/withdraw", &["POST"]),
     ("/account/password", &["POST"]),
     ("/account/invitations", &["POST"]),
+    ("/oauth/device_authorization", &["POST"]),
+    ("/oauth/bc-authorize", &["POST"]),
+    ("/oauth/bc-authorize/complete", &["GET", "POST"]),
+    ("/device", &["GET", "POST"]),
+    ("/ciba", &["GET", "POST"]),
 ];
 
 #[test]
