@@ -119,7 +119,7 @@ pub(crate) async fn client(
 
 /// The address that a request came from, as whoever decides about it is shown it.
 pub(crate) fn origin(request: &Request) -> String {
-    request.peer.ip().to_canonical().to_string()
+    request.client.to_canonical().to_string()
 }
 
 fn client_failure(error: oauth::Error, header: Option<&str>) -> Failure {
