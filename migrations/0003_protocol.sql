@@ -77,8 +77,12 @@ CREATE TABLE deferred_requests (
     binding_message       text CHECK (length(binding_message) <= 128),
     -- The address that began it, shown to whoever decides.
     origin                text CHECK (length(origin) <= 64),
-    -- CIBA ping: what the client wants to hear back.
+    -- What open requests are counted by: ciba: the person or, for nobody, the hint; device: client and network.
+    quota_hash            bytea NOT NULL CHECK (octet_length(quota_hash) = 32),
+    -- CIBA ping: what the client wants to hear back, and the `auth_req_id` itself, because its own endpoint must
+    -- be told it. Both move to the outbox when somebody decides.
     notify_token          text CHECK (length(notify_token) <= 1024),
+    ping_id               text CHECK (length(ping_id) <= 64),
     interval_s            integer NOT NULL DEFAULT 5 CHECK (interval_s BETWEEN 1 AND 600),
     polled_at             timestamptz,
     created_at            timestamptz NOT NULL DEFAULT now(),
@@ -88,9 +92,12 @@ CREATE TABLE deferred_requests (
     redeemed_at           timestamptz,
     -- Decided without a grant is declined.
     CHECK (grant_id IS NULL OR decided_at IS NOT NULL),
-    CHECK (redeemed_at IS NULL OR grant_id IS NOT NULL)
+    CHECK (redeemed_at IS NULL OR grant_id IS NOT NULL),
+    CHECK ((ping_id IS NULL) = (notify_token IS NULL)),
+    CHECK (ping_id IS NULL OR decided_at IS NULL)
 );
 CREATE INDEX deferred_requests_expiry ON deferred_requests (expires_at);
+CREATE INDEX deferred_requests_quota ON deferred_requests (quota_hash) WHERE decided_at IS NULL;
 CREATE INDEX deferred_requests_user ON deferred_requests (user_id) WHERE decided_at IS NULL;
 
 -- ---------------------------------------------------------------------------------------------------
@@ -235,7 +242,8 @@ GRANT SELECT ON undescended_grants TO opentrusty_authd, opentrusty_admind;
 GRANT SELECT ON live_clients TO opentrusty_authd;
 GRANT SELECT, INSERT ON pushed_requests TO opentrusty_authd;
 GRANT UPDATE (handle_hash) ON interactions TO opentrusty_authd;
-GRANT SELECT, INSERT, UPDATE (interval_s, polled_at, decided_at, user_id, grant_id, redeemed_at)
+GRANT SELECT, INSERT, UPDATE (interval_s, polled_at, decided_at, user_id, grant_id, redeemed_at, notify_token,
+        ping_id)
     ON deferred_requests TO opentrusty_authd;
 GRANT SELECT, INSERT ON assertions TO opentrusty_authd;
 GRANT SELECT, INSERT (client, uri, wanted_at), UPDATE (wanted_at) ON client_keys TO opentrusty_authd;

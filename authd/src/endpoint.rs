@@ -2,7 +2,13 @@
 
 pub(crate) mod account;
 pub(crate) mod authorize;
+pub(crate) mod backchannel;
+pub(crate) mod ciba;
+pub(crate) mod completion;
 pub(crate) mod consent;
+pub(crate) mod decision;
+pub(crate) mod device;
+pub(crate) mod device_authorization;
 pub(crate) mod enroll;
 pub(crate) mod introspect;
 pub(crate) mod landing;
@@ -108,6 +114,11 @@ pub(crate) async fn client(
     let presented = presented(request, form)?;
     let asker = app.store.asker(app.issuer(), presented.client_id()).await?;
     Ok(authenticate(app, request, asker, &presented).await?.0)
+}
+
+/// The address that a request came from, as whoever decides about it is shown it.
+pub(crate) fn origin(request: &Request) -> String {
+    request.peer.ip().to_canonical().to_string()
 }
 
 fn client_failure(error: oauth::Error, header: Option<&str>) -> Failure {

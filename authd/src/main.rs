@@ -11,6 +11,7 @@ mod endpoint;
 mod failure;
 mod hasher;
 mod issuer;
+mod keyed;
 mod keys;
 mod limits;
 mod pages;

@@ -110,6 +110,53 @@ pub(crate) struct Account<'a> {
     pub(crate) problem: Option<String>,
 }
 
+/// Asks for the code that a device shows.
+#[derive(Template)]
+#[template(path = "device.html")]
+pub(crate) struct Device<'a> {
+    pub(crate) base: &'a str,
+    pub(crate) email: &'a str,
+    pub(crate) user_code: &'a str,
+    pub(crate) csrf: &'a str,
+    pub(crate) failed: bool,
+}
+
+/// Who asks from elsewhere, for what.
+pub(crate) struct Asking {
+    pub(crate) client: String,
+    pub(crate) scopes: Vec<ScopeLine>,
+    pub(crate) message: Option<String>,
+    pub(crate) origin: String,
+    pub(crate) age: String,
+}
+
+/// Asks whether a device may be let in.
+#[derive(Template)]
+#[template(path = "device_confirm.html")]
+pub(crate) struct DeviceConfirm<'a> {
+    pub(crate) base: &'a str,
+    pub(crate) email: &'a str,
+    pub(crate) user_code: &'a str,
+    pub(crate) asking: Asking,
+    pub(crate) csrf: &'a str,
+}
+
+/// One of a list of requests, with the secrets of its form.
+pub(crate) struct Asked {
+    pub(crate) asking: Asking,
+    pub(crate) handle: String,
+    pub(crate) csrf: String,
+}
+
+/// What waits for a person.
+#[derive(Template)]
+#[template(path = "ciba.html")]
+pub(crate) struct Ciba<'a> {
+    pub(crate) base: &'a str,
+    pub(crate) email: &'a str,
+    pub(crate) requests: Vec<Asked>,
+}
+
 #[derive(Template)]
 #[template(path = "reset.html")]
 pub(crate) struct Reset<'a> {
@@ -190,6 +237,14 @@ fn words(failure: &Failure) -> (&'static str, String) {
         Failure::Page(Problem::Link) => (
             "This link is no longer valid",
             "It was used already or has expired. Ask your administrator for a new one.",
+        ),
+        Failure::Page(Problem::Decided) => (
+            "This request was answered already",
+            "The first answer counts. If it was not yours, change your password and tell your administrator.",
+        ),
+        Failure::Page(Problem::Lapsed) => (
+            "This request is over",
+            "It took too long or was withdrawn. Start again on the device or in the application.",
         ),
         Failure::Page(Problem::Logout) => (
             "This sign-out cannot be followed",

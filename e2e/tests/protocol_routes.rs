@@ -14,13 +14,14 @@ use support::*;
 const FORM_TYPE: (&str, &str) = ("content-type", "application/x-www-form-urlencoded");
 
 /// Every path with the methods that it has.
-const ROUTES: [(&str, &[&str]); 21] = [
+const ROUTES: [(&str, &[&str]); 27] = [
     ("/healthz", &["GET", "HEAD"]),
     ("/readyz", &["GET", "HEAD"]),
     ("/.well-known/openid-configuration", &["GET", "HEAD"]),
     ("/.well-known/oauth-authorization-server", &["GET", "HEAD"]),
     ("/.well-known/jwks.json", &["GET", "HEAD"]),
     ("/oauth/authorize", &["GET", "POST"]),
+    ("/oauth/par", &["POST"]),
     ("/oauth/token", &["POST"]),
     ("/oauth/userinfo", &["GET", "POST"]),
     ("/oauth/introspect", &["POST"]),
@@ -36,6 +37,11 @@ const ROUTES: [(&str, &[&str]); 21] = [
     ("/account/applications/withdraw", &["POST"]),
     ("/account/password", &["POST"]),
     ("/account/invitations", &["POST"]),
+    ("/oauth/device_authorization", &["POST"]),
+    ("/oauth/bc-authorize", &["POST"]),
+    ("/oauth/bc-authorize/complete", &["GET", "POST"]),
+    ("/device", &["GET", "POST"]),
+    ("/ciba", &["GET", "POST"]),
 ];
 
 #[test]

@@ -225,7 +225,7 @@ fn issue_of<'a>(
 }
 
 /// A new `sub`, used if this person has none here yet: random, so that it says nothing and is never reused.
-fn subject() -> Result<String, Failure> {
+pub(super) fn subject() -> Result<String, Failure> {
     use base64::Engine as _;
     let bytes = crate::app::random()?;
     let (half, _) = bytes.split_at(16);

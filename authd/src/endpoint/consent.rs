@@ -2,6 +2,7 @@
 
 use http::StatusCode;
 use oauth::authorize::Step;
+use oauth::client::Client;
 use oauth::consent::{Decision, built_in_description};
 use oauth::ids::UserId;
 use oauth::uri::RedirectUri;
@@ -16,7 +17,6 @@ use crate::failure::{Failure, Problem};
 use crate::issuer::Site;
 use crate::pages::{self, Consent, ScopeLine};
 use crate::routes::{form, query};
-use crate::store::Visit;
 
 pub(crate) async fn show(app: &Site<'_>, request: &Request) -> Result<Response, Failure> {
     let query = query(request)?;
@@ -33,7 +33,7 @@ pub(crate) async fn show(app: &Site<'_>, request: &Request) -> Result<Response, 
         base: app.base(),
         client: &visit.client.metadata.client_name,
         email,
-        scopes: lines(app, &visit, &new).await?,
+        scopes: lines(app, &visit.client, &visit.request.scopes, &new).await?,
         destination: &RedirectUri::csp_source(visit.request.back.uri.as_str()),
         csrf: &csrf,
         interaction: handle.reveal(),
@@ -75,8 +75,13 @@ fn purpose(subject: &str) -> Purpose<'_> {
 }
 
 /// Every scope in words: the built-in ones in ours, a tenant's own in its.
-async fn lines(app: &Site<'_>, visit: &Visit, new: &ScopeSet) -> Result<Vec<ScopeLine>, Failure> {
-    let described = match visit.client.tenant {
+pub(super) async fn lines(
+    app: &Site<'_>,
+    client: &Client,
+    scopes: &ScopeSet,
+    new: &ScopeSet,
+) -> Result<Vec<ScopeLine>, Failure> {
+    let described = match client.tenant {
         Some(tenant) => app.store.scope_descriptions(tenant).await?,
         None => Vec::new(),
     };
@@ -84,9 +89,9 @@ async fn lines(app: &Site<'_>, visit: &Visit, new: &ScopeSet) -> Result<Vec<Scop
     let line = |name: &str| ScopeLine {
         name: name.to_owned(),
         words: scope_in_words(name, own()),
-        is_new: new.contains(name) && *new != visit.request.scopes,
+        is_new: new.contains(name) && new != scopes,
     };
-    let mut lines: Vec<_> = visit.request.scopes.iter().map(line).collect();
+    let mut lines: Vec<_> = scopes.iter().map(line).collect();
     // What every sign-in asks comes first, the rest in order.
     lines.sort_by_key(|line| line.name != oauth::scope::OPENID);
     Ok(lines)

@@ -29,7 +29,7 @@ pub(crate) async fn show(app: &Site<'_>, request: &Request) -> Result<Response, 
     let query = query(request)?;
     let one = |name| query.one(name).map_err(|_| Failure::Page(Problem::Expired));
     let Some(handle) = one("interaction")? else {
-        return match one("to")?.and_then(Landing::parse) {
+        return match Landing::of(&query) {
             Some(landing) => show_before(app, request, landing).await,
             None => show_alone(app, request).await,
         };
@@ -141,7 +141,7 @@ pub(crate) async fn post(app: &Site<'_>, request: &Request) -> Result<Response, 
     };
     let flow = match &opened {
         Some((handle, visit)) => Flow::Interaction(handle, visit),
-        None => Flow::Alone(one("to")?.and_then(Landing::parse)),
+        None => Flow::Alone(Landing::of(&form)),
     };
     let typed = one("username")?.unwrap_or_default();
     let password = SecretString::from(one("password")?.unwrap_or_default());

@@ -63,6 +63,10 @@ events! {
     MachineGranted = "tokens.granted",
     /// A client exchanged a token for another.
     TokensExchanged = "tokens.exchanged",
+    /// A person let a device or application in that had asked from elsewhere.
+    RequestApproved = "request.approved",
+    /// A person refused one.
+    RequestDeclined = "request.declined",
     /// A grant was no longer alive when its artefact was presented.
     GrantDead = "grant.dead",
     /// A spent refresh token was presented; its family is dead.

@@ -1,9 +1,7 @@
 //! The courier, against a stranger's server on loopback: what it fetches, what it delivers, and where it
 //! never goes. Only the courier and the database run.
 #![expect(
-    clippy::unwrap_used,
     clippy::panic,
-    clippy::indexing_slicing,
     reason = "test support: a failure here is the failure of the test that asked"
 )]
 

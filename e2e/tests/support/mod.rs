@@ -11,6 +11,7 @@
 
 pub(crate) mod account;
 mod answers;
+pub(crate) mod deferred;
 mod flow;
 pub(crate) mod racing;
 pub(crate) mod statements;
@@ -39,6 +40,25 @@ pub(crate) fn together() -> RwLockReadGuard<'static, Stand> {
 /// The binary's installation, alone: for tests that compare the whole database before and after.
 pub(crate) fn alone() -> RwLockWriteGuard<'static, Stand> {
     shared().write().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// [`together`], with the clients of [`machines`] in it.
+pub(crate) fn together_with_machines() -> RwLockReadGuard<'static, Stand> {
+    let stand = together();
+    seed_machines(&stand);
+    stand
+}
+
+/// [`alone`], with the clients of [`machines`] in it.
+pub(crate) fn alone_with_machines() -> RwLockWriteGuard<'static, Stand> {
+    let stand = alone();
+    seed_machines(&stand);
+    stand
+}
+
+fn seed_machines(stand: &Stand) {
+    static SEEDED: OnceLock<()> = OnceLock::new();
+    SEEDED.get_or_init(|| stand.seed(&machines()));
 }
 
 /// An installation of one's own with the same people and clients.
