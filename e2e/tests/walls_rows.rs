@@ -55,6 +55,11 @@ fn database() -> &'static str {
                  INSERT INTO refresh_tokens (token_hash, grant_id) VALUES (sha256('{letter}'), '{grant}');
                  INSERT INTO access_tokens (jti, token_hash, grant_id, scopes, audiences, expires_at)
                      VALUES ('{grant}', sha256('{letter}'), '{grant}', '{{}}', '{{}}', now() + interval '1 day');
+                 INSERT INTO invitations (tenant_id, user_id) VALUES ('{tenant}', '{user}');
+                 INSERT INTO authorization_detail_types (id, tenant_id, type, schema, summary)
+                     VALUES ('{client}', '{tenant}', '{letter}', '{{}}', '{letter}');
+                 INSERT INTO exchange_policies (client, subject_audience, target_audience, mode)
+                     VALUES ('{client}', '{letter}', '{letter}', 'delegation');
                  INSERT INTO audit_events (plane, type, actor_type, tenant_id, target) VALUES ('owner', 'x', 'system', '{tenant}', '{letter}');"
             )
         };
@@ -309,8 +314,15 @@ fn the_keys_keep_rows_of_two_tenants_apart_whatever_writes_them() {
 #[test]
 fn an_administrator_of_one_tenant_cannot_change_how_a_member_signs_in_at_another() {
     // Anna belongs to A and B; an administrator of A acts.
+    bench().database("walls_people", Some(TEMPLATE));
+    let owner = |text: &str| bench().psql("walls_people", OWNER, text).unwrap();
     owner(&format!(
-        "INSERT INTO memberships (tenant_id, user_id) VALUES ('{B}', '{ANNA}') ON CONFLICT DO NOTHING"
+        "INSERT INTO tenants (id, slug, name) VALUES ('{A}', 'a', 'a'), ('{B}', 'b', 'b');
+         INSERT INTO users (id, email, email_key) VALUES ('{ANNA}', 'a@x.example', 'a@x.example'),
+             ('{BERT}', 'b@x.example', 'b@x.example');
+         INSERT INTO credentials (user_id, password_hash) VALUES ('{ANNA}', 'a'), ('{BERT}', 'b');
+         INSERT INTO memberships (tenant_id, user_id) VALUES ('{A}', '{ANNA}'), ('{B}', '{ANNA}');
+         INSERT INTO invitations (tenant_id, user_id) VALUES ('{A}', '{BERT}')"
     ));
     let credentials = "SELECT md5(string_agg(x, '' ORDER BY x)) FROM (
          SELECT c::text AS x FROM credentials c UNION ALL SELECT e::text FROM enrolments e
@@ -352,12 +364,12 @@ fn an_administrator_of_one_tenant_cannot_change_how_a_member_signs_in_at_another
         "UPDATE invitations SET accepted_at = now()".to_owned(),
     ] {
         let text = format!("BEGIN; {}; {statement}; COMMIT", actor(A, ANNA));
-        let error = bench().psql(database(), ADMIND, &text).unwrap_err();
+        let error = bench().psql("walls_people", ADMIND, &text).unwrap_err();
         assert!(
             error.contains("permission denied") || error.contains("row-level security"),
             "{statement}: {error}"
         );
     }
-    assert_eq!(bench().psql(database(), ADMIND, "SELECT join_invited(100)").unwrap(), "0");
+    assert_eq!(bench().psql("walls_people", ADMIND, "SELECT join_invited(100)").unwrap(), "0");
     assert_eq!(owner(credentials), before);
 }
