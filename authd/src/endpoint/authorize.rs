@@ -215,7 +215,7 @@ fn issue_of<'a>(
         browser: cookies.browser()?.hashed(),
         session,
         user,
-        decided_at: visit.now,
+        consented: visit.facts.consented_here || !visit.facts.remembered.is_empty(),
         client: &visit.client,
         request: &visit.request,
         code: code.hashed(),
