@@ -137,9 +137,11 @@ pub(crate) async fn serve(
     let config = &app.config;
     tls.reload_on_change(CERTIFICATES);
     let hosts = web::Hosts::new([config.host.as_str()]).map_err(Fatal::start)?;
-    let server = web::Server { limits: web::Limits::default(), hosts, tls };
+    let proxies = config.proxies.clone();
+    let server = web::Server { limits: web::Limits::default(), hosts, proxies, tls };
     tokio::spawn(crate::keeper::keep_keys(Arc::clone(&app)));
     tokio::spawn(crate::keeper::keep_house(Arc::clone(&app)));
+    tokio::spawn(crate::keeper::keep_memberships(Arc::clone(&app)));
     host::systemd::ready();
     let handler = Arc::new(crate::routes::Routes(Arc::clone(&app)));
     tokio::select! {

@@ -3,7 +3,7 @@
 use std::net::TcpListener;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use host::config::ConfigError;
 use host::exit::Fatal;
@@ -21,6 +21,7 @@ use crate::config::Config;
 use crate::failure::Failure;
 use crate::hasher::Hasher;
 use crate::keys::Keys;
+use crate::limits::Limits;
 use crate::store::Store;
 
 /// How often an unmet condition of start-up is looked at again.
@@ -34,6 +35,7 @@ pub(crate) struct App {
     pub(crate) signer: Signer,
     pub(crate) keys: Keys,
     pub(crate) hasher: Hasher,
+    limits: Limits,
     csrf: OnceCell<Secret32>,
     admitted: AtomicBool,
 }
@@ -45,6 +47,7 @@ impl App {
             signer: Signer::new(config.keyd_socket.clone(), keyd_uid),
             keys: Keys::unread(&config.issuer),
             hasher: Hasher::new(config.hashing).map_err(Fatal::start)?,
+            limits: Limits::new(config.anonymous.burst, config.anonymous.per_s),
             csrf: OnceCell::new(),
             admitted: AtomicBool::new(false),
             config,
@@ -57,6 +60,14 @@ impl App {
             .get_or_try_init(|| self.signer.derive(DeriveLabel::Csrf))
             .await
             .map_err(Failure::from)
+    }
+
+    /// Whether a network may leave one more row behind without having proved anything (W136).
+    pub(crate) fn admit_anonymous(&self, request: &web::Request) -> Result<(), Failure> {
+        if self.limits.admit(request.client, Instant::now()) {
+            return Ok(());
+        }
+        Err(Failure::TooMany(1))
     }
 
     /// The counter of `subject` at `door`, the same on every node.
@@ -170,7 +181,8 @@ pub(crate) async fn serve(
     let config = &app.config;
     tls.reload_on_change(CERTIFICATES);
     let hosts = web::Hosts::new([config.host.as_str()]).map_err(Fatal::start)?;
-    let server = web::Server { limits: web::Limits::default(), hosts, tls };
+    let proxies = config.proxies.clone();
+    let server = web::Server { limits: web::Limits::default(), hosts, proxies, tls };
     tokio::spawn(crate::keys::keep_fresh(Arc::clone(&app)));
     host::systemd::ready();
     let handler = Arc::new(crate::routes::Routes(Arc::clone(&app)));

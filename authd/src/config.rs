@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use host::config::{ConfigError, Key, Settings};
 use host::origin::https_host;
 use host::sandbox::{MemoryLock, Sandbox};
+use oauth::deferred::INTERVAL_S;
 use secrecy::SecretString;
 
 /// Every setting, with the names that the original systems used as aliases (seeds/000, 001, 003, 004).
@@ -17,6 +18,8 @@ const KEYS: &[Key] = &[
     Key { name: "tls_certificate", aliases: &[] },
     Key { name: "tls_key", aliases: &[] },
     Key { name: "tls12", aliases: &[] },
+    Key { name: "trusted_proxies", aliases: &[] },
+    Key { name: "proxy_protocol", aliases: &[] },
     Key { name: "database_url", aliases: &["DATABASE_URL"] },
     Key { name: "database_connections", aliases: &[] },
     Key { name: "keyd_socket", aliases: &["OPENTRUSTY_KEYD_SIGN"] },
@@ -27,15 +30,21 @@ const KEYS: &[Key] = &[
     Key { name: "refresh_token_lifetime", aliases: &["REFRESH_TOKEN_LIFETIME"] },
     Key { name: "auth_code_lifetime", aliases: &["AUTH_CODE_LIFETIME"] },
     Key { name: "id_token_lifetime", aliases: &[] },
+    Key { name: "device_code_lifetime", aliases: &["DEVICE_CODE_LIFETIME"] },
+    Key { name: "ciba_request_lifetime", aliases: &[] },
+    Key { name: "ciba_poll_interval", aliases: &["CIBA_POLL_INTERVAL"] },
     Key { name: "session_lifetime", aliases: &[] },
     Key { name: "session_idle", aliases: &[] },
     Key { name: "jwks_max_age_s", aliases: &[] },
     Key { name: "sign_in_attempts", aliases: &[] },
     Key { name: "sign_in_attempts_network", aliases: &[] },
     Key { name: "client_attempts", aliases: &[] },
+    Key { name: "password_reset", aliases: &[] },
     Key { name: "password_memory_kib", aliases: &[] },
     Key { name: "password_passes", aliases: &[] },
     Key { name: "password_concurrency", aliases: &[] },
+    Key { name: "anonymous_burst", aliases: &[] },
+    Key { name: "anonymous_per_s", aliases: &[] },
     Key { name: "sandbox", aliases: &[] },
     Key { name: "memory_lock", aliases: &[] },
 ];
@@ -47,6 +56,10 @@ pub(crate) struct Lifetimes {
     pub(crate) refresh_s: u32,
     pub(crate) code_s: u32,
     pub(crate) id_s: u32,
+    pub(crate) device_s: u32,
+    pub(crate) ciba_s: u32,
+    /// Between polls of a CIBA client.
+    pub(crate) ciba_interval_s: u32,
     pub(crate) session_s: u32,
     pub(crate) idle_s: u32,
     pub(crate) jwks_s: u32,
@@ -71,6 +84,13 @@ pub(crate) struct Hashing {
     pub(crate) concurrency: u32,
 }
 
+/// Requests that leave a row behind, of one network that has proved nothing.
+#[derive(Clone, Copy)]
+pub(crate) struct Anonymous {
+    pub(crate) burst: u32,
+    pub(crate) per_s: u32,
+}
+
 pub(crate) struct Config {
     pub(crate) listen: SocketAddr,
     pub(crate) issuer: String,
@@ -79,6 +99,7 @@ pub(crate) struct Config {
     pub(crate) tls_certificate: PathBuf,
     pub(crate) tls_key: PathBuf,
     pub(crate) tls12: bool,
+    pub(crate) proxies: web::Proxies,
     pub(crate) database_url: SecretString,
     pub(crate) database_connections: u32,
     pub(crate) keyd_socket: PathBuf,
@@ -87,7 +108,10 @@ pub(crate) struct Config {
     pub(crate) console_origin: Option<String>,
     pub(crate) lifetimes: Lifetimes,
     pub(crate) attempts: Attempts,
+    /// Whether a forgotten password can be replaced by a link in a mail, which the courier's webhook sends.
+    pub(crate) password_reset: bool,
     pub(crate) hashing: Hashing,
+    pub(crate) anonymous: Anonymous,
     pub(crate) sandbox: Sandbox,
     pub(crate) memory_lock: MemoryLock,
 }
@@ -122,6 +146,7 @@ fn from(settings: &Settings) -> Result<Config, ConfigError> {
         tls_certificate: settings.required("tls_certificate")?,
         tls_key: settings.required("tls_key")?,
         tls12: settings.or("tls12", false)?,
+        proxies: web::Proxies::from_settings(settings)?,
         database_url: database_url.into(),
         database_connections: settings.within("database_connections", 16, 1..=200)?,
         keyd_socket: settings.required("keyd_socket")?,
@@ -133,6 +158,9 @@ fn from(settings: &Settings) -> Result<Config, ConfigError> {
             refresh_s: settings.within("refresh_token_lifetime", 2_592_000, 60..=31_536_000)?,
             code_s: settings.within("auth_code_lifetime", 60, 5..=600)?,
             id_s: settings.within("id_token_lifetime", 300, 30..=3600)?,
+            device_s: settings.within("device_code_lifetime", 1800, 60..=3600)?,
+            ciba_s: settings.within("ciba_request_lifetime", 120, 10..=600)?,
+            ciba_interval_s: settings.within("ciba_poll_interval", INTERVAL_S, 1..=60)?,
             session_s: settings.within("session_lifetime", 86_400, 60..=2_592_000)?,
             idle_s: settings.within("session_idle", 1800, 60..=2_592_000)?,
             jwks_s: settings.within("jwks_max_age_s", 3600, 1..=86_400)?,
@@ -142,10 +170,15 @@ fn from(settings: &Settings) -> Result<Config, ConfigError> {
             sign_in_network: settings.within("sign_in_attempts_network", 100, 1..=100_000)?,
             client: settings.within("client_attempts", 20, 1..=100_000)?,
         },
+        password_reset: settings.or("password_reset", false)?,
         hashing: Hashing {
             memory_kib: settings.within("password_memory_kib", 19_456, 19_456..=1_048_576)?,
             passes: settings.within("password_passes", 2, 2..=10)?,
             concurrency: settings.within("password_concurrency", default_concurrency(), 1..=64)?,
+        },
+        anonymous: Anonymous {
+            burst: settings.within("anonymous_burst", 3000, 1..=1_000_000)?,
+            per_s: settings.within("anonymous_per_s", 50, 1..=100_000)?,
         },
         sandbox: settings.or("sandbox", Sandbox::Required)?,
         memory_lock: settings.or("memory_lock", MemoryLock::Try)?,

@@ -1,4 +1,4 @@
-//! `opentrusty serve`: becomes one daemon, or keeps all three running for development.
+//! `opentrusty serve`: becomes one daemon, or keeps all of them running for development.
 
 mod instance;
 mod supervise;

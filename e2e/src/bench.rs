@@ -36,6 +36,7 @@ pub(crate) struct Users {
     pub(crate) keyd: String,
     pub(crate) authd: String,
     pub(crate) admind: String,
+    pub(crate) courier: String,
 }
 
 /// The bench of this test binary.
@@ -125,10 +126,11 @@ impl Users {
                 keyd: "opentrusty-keyd".into(),
                 authd: "opentrusty-authd".into(),
                 admind: "opentrusty-admind".into(),
+                courier: "opentrusty-courier".into(),
             };
         }
         let me = run(Command::new("id").arg("-un")).trim().to_owned();
-        Self { keyd: me.clone(), authd: me.clone(), admind: me }
+        Self { keyd: me.clone(), authd: me.clone(), admind: me.clone(), courier: me }
     }
 }
 

@@ -28,6 +28,7 @@ mod process;
 mod race;
 mod stand;
 pub mod tokens;
+mod trap;
 
 pub use browser::{Browser, Page};
 pub use client::{Client, Form, basic, bearer, query};
@@ -37,3 +38,4 @@ pub use pkce::Pkce;
 pub use process::Daemon;
 pub use race::{Racer, race};
 pub use stand::{Node, Options, Stand};
+pub use trap::{Answer, Heard, Trap};

@@ -19,6 +19,8 @@ const TAIL_LINES: usize = 40;
 #[derive(Debug)]
 pub struct Daemon {
     name: &'static str,
+    /// The program, and the flag that makes it this daemon where it is another one's.
+    program: (&'static str, Option<&'static str>),
     user: String,
     config: PathBuf,
     log: PathBuf,
@@ -30,6 +32,7 @@ impl Daemon {
     pub(crate) fn new(name: &'static str, user: &str, folder: &Path) -> Self {
         Self {
             name,
+            program: if name == "courier" { ("admind", Some("--courier")) } else { (name, None) },
             user: user.to_owned(),
             config: folder.join("config").join(format!("{name}.toml")),
             log: folder.join("log").join(format!("{name}.log")),
@@ -76,8 +79,9 @@ impl Daemon {
 
     /// The same with another settings file.
     pub fn command_with(&self, config: &Path) -> Command {
-        let mut command = bench().program(self.name);
-        command.arg("--config").arg(config).stdin(Stdio::null());
+        let (program, role) = self.program;
+        let mut command = bench().program(program);
+        command.arg("--config").arg(config).args(role).stdin(Stdio::null());
         command.envs(self.environment.iter().map(|(name, value)| (name, value)));
         if is_root() {
             command.uid(number(&self.user, "-u")).gid(number(&self.user, "-g"));

@@ -27,11 +27,13 @@ pub struct Options {
     pub set: Vec<(&'static str, &'static str)>,
     /// False for a database in which nothing is yet.
     pub migrated: bool,
+    /// True for a courier that runs too.
+    pub courier: bool,
 }
 
 impl Default for Options {
     fn default() -> Self {
-        Self { nodes: 1, set: Vec::new(), migrated: true }
+        Self { nodes: 1, set: Vec::new(), migrated: true, courier: false }
     }
 }
 
@@ -44,6 +46,7 @@ pub struct Stand {
     api: String,
     nodes: Vec<Node>,
     admind: Daemon,
+    courier: Option<Daemon>,
     ports: Ports,
 }
 
@@ -95,6 +98,9 @@ impl Stand {
             api: format!("https://localhost:{}", ports.admin),
             nodes: Vec::new(),
             admind: Daemon::new("admind", &bench.users().admind, folders.first().unwrap()),
+            courier: options
+                .courier
+                .then(|| Daemon::new("courier", &bench.users().courier, folders.first().unwrap())),
             dir,
             database,
             ports,
@@ -118,6 +124,7 @@ impl Stand {
                 .with_env("SOFTHSM2_CONF", &self.token().join("softhsm2.conf")),
             "authd" => Daemon::new(name, &users.authd, folder),
             "admind" => Daemon::new(name, &users.admind, folder),
+            "courier" => Daemon::new(name, &users.courier, folder),
             other => panic!("there is no daemon {other}"),
         }
     }
@@ -145,8 +152,12 @@ impl Stand {
             .args(["--issuer", &self.issuer, "--api", &self.api, "--database", &self.database])
             .args(["--auth-listen", &format!("127.0.0.1:{port}")])
             .args(["--admin-listen", &format!("127.0.0.1:{}", self.ports.admin)])
-            .args(["--users", &format!("{},{},{}", users.keyd, users.authd, users.admind)]);
-        for (key, value) in &options.set {
+            .arg("--users")
+            .arg([&*users.keyd, &users.authd, &users.admind, &users.courier].join(","));
+        // All tests come from one address, and many of them fail on purpose.
+        let roomy =
+            [("authd.sign_in_attempts_network", "100000"), ("authd.client_attempts", "100000")];
+        for (key, value) in roomy.iter().chain(&options.set) {
             command.args(["--set", &format!("{key}={value}")]);
         }
         run(&mut command);
@@ -163,6 +174,9 @@ impl Stand {
     /// The same, where every keyd runs already.
     pub fn begin_rest(&mut self) {
         self.admind.start();
+        if let Some(courier) = &mut self.courier {
+            courier.start();
+        }
         for node in &mut self.nodes {
             node.authd.start();
         }
@@ -177,12 +191,15 @@ impl Stand {
         }
     }
 
-    /// Wait until the first key of every kind signs, the audit key included, without which the planes are
-    /// ready already: until then admind holds the right to change keys now and then.
+    /// Wait until the first key of every kind signs for every issuer that there is, those included without
+    /// which the planes are ready already: until then admind holds the right to change keys now and then.
     pub fn wait_for_keys(&self) {
-        let active = "SELECT count(*) FROM signing_keys WHERE state = 'active'";
+        // Five algorithms for tokens; the management API and the audit log are the platform's.
+        let all = "SELECT count(*) > 0 AND bool_and(active = CASE WHEN tenant_id IS NULL THEN 7 ELSE 5 END)
+             FROM (SELECT i.tenant_id, count(k.kid) AS active FROM issuers i
+                   LEFT JOIN signing_keys k ON k.issuer_id = i.id AND k.state = 'active' GROUP BY i.id) of_each";
         until("every first key is active", START, || {
-            (self.psql("opentrusty_owner", active).unwrap() == "4").then_some(())
+            (self.psql("opentrusty_owner", all).unwrap() == "t").then_some(())
         });
     }
 
@@ -253,6 +270,11 @@ impl Stand {
         &mut self.admind
     }
 
+    /// The courier of a stand that has one, to be killed or started again.
+    pub fn courier(&mut self) -> &mut Daemon {
+        self.courier.as_mut().expect("a stand with a courier")
+    }
+
     /// The socket of a node that authd signs through.
     pub fn keyd_sign_socket(&self, node: usize) -> PathBuf {
         self.nodes.get(node).expect("a node of this stand").folder.join("run/sign/socket")
@@ -304,12 +326,18 @@ impl Drop for Stand {
     fn drop(&mut self) {
         if std::thread::panicking() {
             self.admind.show_log();
+            if let Some(courier) = &self.courier {
+                courier.show_log();
+            }
             for node in &self.nodes {
                 node.keyd.show_log();
                 node.authd.show_log();
             }
         }
         self.admind.kill9();
+        if let Some(courier) = &mut self.courier {
+            courier.kill9();
+        }
         for node in &mut self.nodes {
             node.authd.kill9();
             node.keyd.kill9();

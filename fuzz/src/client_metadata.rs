@@ -28,6 +28,10 @@ fn consistent(metadata: &Metadata) {
     assert_eq!(metadata.is_public(), public);
     assert!(!public || metadata.require_pkce);
     assert!(!public || !metadata.grant_types.contains(&GrantType::ClientCredentials));
+    let signs = metadata.auth_method == AuthMethod::PrivateKeyJwt;
+    assert_eq!(metadata.keys.is_some(), signs);
+    assert!(signs || !metadata.assertion_audience_endpoint);
+    assert_eq!(metadata.has_secret(), !public && !signs);
     let code = metadata.grant_types.contains(&GrantType::AuthorizationCode);
     assert!(!code || !metadata.redirect_uris.is_empty());
 

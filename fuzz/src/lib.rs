@@ -8,30 +8,40 @@
 //! it: what a second parser reads differently is how filters are passed.
 #![warn(missing_docs)]
 
+mod authorization_details;
 mod authorize_request;
 mod basic;
 mod claims;
+mod client_assertion;
 mod client_metadata;
 mod cookie;
+mod detail_type;
 mod form;
 mod jwk;
 mod jwt;
+mod key_set;
 mod keyd_frame;
+mod proxy_header;
 mod redirect_uri;
 mod scope;
 mod statement;
 mod text;
 mod token_request;
 
+pub use authorization_details::authorization_details;
 pub use authorize_request::authorize_request;
 pub use basic::basic;
 pub use claims::claims;
+pub use client_assertion::client_assertion;
 pub use client_metadata::client_metadata;
 pub use cookie::cookie;
+pub use detail_type::detail_type;
 pub use form::form;
 pub use jwk::jwk;
 pub use jwt::jwt;
+pub use key_set::key_set;
 pub use keyd_frame::keyd_frame;
+pub use proxy_header::proxy_header;
 pub use redirect_uri::redirect_uri;
 pub use scope::scope;
 pub use statement::statement;
@@ -41,16 +51,21 @@ pub use token_request::token_request;
 pub type Target = fn(&[u8]) -> bool;
 
 /// Every target under the name of its file and its corpus.
-pub const TARGETS: [(&str, Target); 13] = [
+pub const TARGETS: [(&str, Target); 18] = [
+    ("authorization_details", authorization_details),
     ("authorize_request", authorize_request),
     ("basic", basic),
     ("claims", claims),
+    ("client_assertion", client_assertion),
     ("client_metadata", client_metadata),
     ("cookie", cookie),
+    ("detail_type", detail_type),
     ("form", form),
     ("jwk", jwk),
     ("jwt", jwt),
+    ("key_set", key_set),
     ("keyd_frame", keyd_frame),
+    ("proxy_header", proxy_header),
     ("redirect_uri", redirect_uri),
     ("scope", scope),
     ("statement", statement),

@@ -218,7 +218,3 @@ impl Store {
         .map(drop)
     }
 }
-
-#[cfg(test)]
-#[path = "store_tests.rs"]
-mod tests;

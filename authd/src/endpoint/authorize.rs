@@ -47,6 +47,7 @@ pub(crate) async fn begin(app: &Site<'_>, request: &Request) -> Result<Response,
         Err(refusal) => return answer::refuse(app, &refusal),
     };
     stored.hinted_sub = hinted_sub.or(stored.hinted_sub);
+    app.admit_anonymous(request)?;
     let handle = secret::<Interaction>()?;
     let (browser, cookie) = Cookies::of(request).browser_or_new()?;
     let hashes = (handle.hashed(), browser.hashed());
@@ -206,6 +207,7 @@ fn issue_of<'a>(
         browser: cookies.browser()?.hashed(),
         session,
         user,
+        decided_at: visit.now,
         client: &visit.client,
         request: &visit.request,
         code: code.hashed(),
@@ -223,7 +225,7 @@ fn issue_of<'a>(
 }
 
 /// A new `sub`, used if this person has none here yet: random, so that it says nothing and is never reused.
-fn subject() -> Result<String, Failure> {
+pub(super) fn subject() -> Result<String, Failure> {
     use base64::Engine as _;
     let bytes = crate::app::random()?;
     let (half, _) = bytes.split_at(16);

@@ -30,6 +30,8 @@ pub(crate) struct IssueCode<'a> {
     pub(crate) browser: Hashed<Browser>,
     pub(crate) session: SessionId,
     pub(crate) user: UserId,
+    /// When the consent that this rests on was read.
+    pub(crate) decided_at: Timestamp,
     pub(crate) client: &'a Client,
     pub(crate) request: &'a Request,
     pub(crate) code: Hashed<Code>,
@@ -235,10 +237,16 @@ impl Store {
                    WHERE c.user_id = $4 AND s.id = $3 AND c.changed_at <= s.auth_time AND s.ended_at IS NULL
                      AND s.expires_at > now()
                    FOR SHARE OF c
+               ), agreement AS (
+                   -- Held too: a withdrawal waits and then ends what is made here, or it came first and is seen,
+                   -- though it committed after this statement began.
+                   SELECT granted_at, withdrawn_at FROM consents WHERE user_id = $4 AND client = $8 FOR SHARE
                ), completed AS (
                    UPDATE interactions SET completed_at = now()
                    WHERE handle_hash = $1 AND browser_hash = $2 AND completed_at IS NULL AND expires_at > now()
                      AND EXISTS (SELECT FROM held)
+                     AND NOT EXISTS (SELECT FROM agreement
+                         WHERE withdrawn_at >= granted_at AND withdrawn_at >= to_timestamp($23::bigint))
                    RETURNING 1
                ), granted AS (
                    INSERT INTO grants (id, client, user_id, sub, session_id, scopes, audiences, offline, nonce,
@@ -281,6 +289,7 @@ impl Store {
             issue.client.id.as_str(),
             &issue.request.id_token_claims,
             issue.request.details,
+            issue.decided_at.0,
         )
         .fetch_one(&self.pool)
         .await?;

@@ -26,6 +26,8 @@ pub(super) struct Instance {
 pub(super) struct Daemon {
     pub(super) name: &'static str,
     pub(super) program: PathBuf,
+    /// The flag that makes the program this daemon, where it is another one's.
+    pub(super) role: Option<&'static str>,
     pub(super) user: String,
     pub(super) config: PathBuf,
     pub(super) env: BTreeMap<String, String>,
@@ -39,6 +41,7 @@ struct DevFile {
     keyd: Entry,
     authd: Entry,
     admind: Entry,
+    courier: Entry,
 }
 
 #[derive(Deserialize)]
@@ -60,12 +63,18 @@ impl Instance {
             return Err(Failure::value(format!("{}: run_dir", path.display()), problem));
         }
         let bin = file.bin_dir;
-        let daemons = [("keyd", file.keyd), ("authd", file.authd), ("admind", file.admind)];
+        let daemons = [
+            ("keyd", "keyd", None, file.keyd),
+            ("authd", "authd", None, file.authd),
+            ("admind", "admind", None, file.admind),
+            ("courier", "admind", Some("--courier"), file.courier),
+        ];
         let daemons = daemons
             .into_iter()
-            .map(|(name, entry)| Daemon {
+            .map(|(name, program, role, entry)| Daemon {
                 name,
-                program: bin.join(name),
+                program: bin.join(program),
+                role,
                 user: entry.user,
                 config: entry.config,
                 env: entry.env,
@@ -85,7 +94,8 @@ impl Instance {
                 let problem = format!("write it in {} instead", daemon.config.display());
                 return Err(Failure::value(format!("{}.env.{name}", daemon.name), problem));
             }
-            if daemon.name == "keyd" {
+            // These two have no listener on any network.
+            if matches!(daemon.name, "keyd" | "courier") {
                 continue;
             }
             local_only(&daemon.config.display().to_string(), &text_of(&daemon.config)?)?;
@@ -145,6 +155,9 @@ mod tests {
             [admind]
             user = "opentrusty-admind"
             config = "/c/admind.toml"
+            [courier]
+            user = "opentrusty-courier"
+            config = "/c/courier.toml"
         "#;
         let file = parse("dev.toml", text).unwrap();
         assert_eq!(
@@ -153,7 +166,7 @@ mod tests {
         );
         for bad in [
             format!("{text}\nshell = \"/bin/sh\""),
-            text.replace("[admind]", "[courier]"),
+            text.replace("[admind]", "[other]"),
             text.replace("run_dir = \"/run/x\"", ""),
             "}".to_owned(),
         ] {

@@ -1,4 +1,4 @@
-//! `serve all`: keyd, authd and admind as separate processes and, under root, as separate users.
+//! `serve all`: keyd, authd, admind and the courier as separate processes and, under root, as separate users.
 //!
 //! It restarts what dies and stops all of them together: the planes first, then keyd, so that what is in
 //! flight can still be signed. A daemon that refuses its settings ends everything: it would refuse again.
@@ -202,6 +202,7 @@ impl Kept {
         command
             .arg("--config")
             .arg(&self.daemon.config)
+            .args(self.daemon.role)
             .env_clear()
             .envs(&self.environment)
             .current_dir("/")

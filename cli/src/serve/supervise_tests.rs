@@ -23,6 +23,7 @@ impl Bed {
         let daemon = Daemon {
             name: "authd",
             program,
+            role: None,
             user: own.name,
             config: self.0.join("authd.toml"),
             env: BTreeMap::from([("MARK".to_owned(), "of the table".to_owned())]),

@@ -300,7 +300,7 @@ impl Bound {
     }
 }
 
-type Problem = (ErrorCode, &'static str);
+pub(crate) type Problem = (ErrorCode, &'static str);
 
 fn check(
     form: &Form,
@@ -378,7 +378,7 @@ fn unsupported(form: &Form) -> Result<(), Problem> {
 }
 
 /// Every scope asked for must be the client's; nothing is silently widened or dropped (W13).
-fn requested_scopes(
+pub(crate) fn requested_scopes(
     text: Option<&str>,
     client: &Client,
     defaults: &ScopeSet,
@@ -401,7 +401,7 @@ fn requested_scopes(
 }
 
 /// RFC 8707 `resource` and OryxID's `audience` choose among the client's own audiences.
-fn requested_audiences(form: &Form, client: &Client) -> Result<Vec<String>, Problem> {
+pub(crate) fn requested_audiences(form: &Form, client: &Client) -> Result<Vec<String>, Problem> {
     let mut chosen: Vec<String> = Vec::new();
     for audience in form.all("resource").chain(form.all("audience")) {
         if !client.metadata.audiences.iter().any(|own| own == audience) {

@@ -6,6 +6,7 @@ use serde_json::Value;
 use crate::ScopeSet;
 use crate::client::{Client, GrantType};
 use crate::code::CodeRequest;
+use crate::deferred::{CibaTokenRequest, DeviceTokenRequest};
 use crate::error::{Error, ErrorCode};
 use crate::exchange::ExchangeRequest;
 use crate::form::Form;
@@ -23,6 +24,10 @@ pub enum TokenRequest {
     ClientCredentials(ClientCredentialsRequest),
     /// RFC 8693.
     Exchange(ExchangeRequest),
+    /// RFC 8628 §3.4.
+    Device(DeviceTokenRequest),
+    /// CIBA §10.1.
+    Ciba(CibaTokenRequest),
 }
 
 impl TokenRequest {
@@ -59,7 +64,15 @@ impl TokenRequest {
                 let scopes = scopes(one("scope"))?;
                 Ok(Self::Exchange(ExchangeRequest::parse(form, scopes, audiences)?))
             }
-            Some(GrantType::DeviceCode | GrantType::Ciba) | None => {
+            Some(GrantType::DeviceCode) => {
+                let code = one("device_code").ok_or(Error::request("device_code is missing"))?;
+                Ok(Self::Device(DeviceTokenRequest { code: Plain::parse(code), audiences }))
+            }
+            Some(GrantType::Ciba) => {
+                let id = one("auth_req_id").ok_or(Error::request("auth_req_id is missing"))?;
+                Ok(Self::Ciba(CibaTokenRequest { id: Plain::parse(id), audiences }))
+            }
+            None => {
                 Err(Error::new(ErrorCode::UnsupportedGrantType, "this grant type is not supported"))
             }
         }
@@ -72,6 +85,8 @@ impl TokenRequest {
             Self::Refresh(_) => GrantType::RefreshToken,
             Self::ClientCredentials(_) => GrantType::ClientCredentials,
             Self::Exchange(_) => GrantType::TokenExchange,
+            Self::Device(_) => GrantType::DeviceCode,
+            Self::Ciba(_) => GrantType::Ciba,
         }
     }
 

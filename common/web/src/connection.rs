@@ -1,7 +1,7 @@
 //! One connection, from its handshake to its end.
 
 use std::collections::BTreeMap;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::pin::{Pin, pin};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -16,10 +16,11 @@ use tokio::time::{Instant, sleep_until, timeout};
 use tokio_rustls::TlsAcceptor;
 use tokio_rustls::server::TlsStream;
 
-use crate::exchange::{Exchange, answer};
+use crate::client;
+use crate::exchange::{Ends, Exchange, answer};
 use crate::gate::{Gate, Guarded};
 use crate::limits::Limits;
-use crate::serve::{Handler, Phase, Shared};
+use crate::serve::{Arrival, Handler, Phase, Shared, Source};
 
 /// Room for a request line that is too long to be told so (414) rather than cut off (431).
 const HEAD_SLACK_BYTES: usize = 16 * 1024;
@@ -37,10 +38,18 @@ const SEND_BUFFER_BYTES: usize = 64 * 1024;
 /// Serves a connection until it ends, by whichever side.
 pub(crate) async fn run<H: Handler>(
     shared: Arc<Shared<H>>,
-    stream: TcpStream,
-    peer: SocketAddr,
+    arrival: Arrival,
     phase: watch::Receiver<Phase>,
 ) {
+    let Arrival { mut stream, peer, source } = arrival;
+    let (client, _counted) = match source {
+        Some(source) => (peer.ip(), source),
+        None => match announced(&shared, &mut stream, peer).await {
+            Some(announced) => announced,
+            None => return,
+        },
+    };
+    let ends = Ends { peer, source: client };
     let acceptor = TlsAcceptor::from(shared.tls.current());
     let stream = match timeout(shared.limits.handshake, acceptor.accept(stream)).await {
         Ok(Ok(stream)) => stream,
@@ -48,16 +57,40 @@ pub(crate) async fn run<H: Handler>(
         Err(_) => return tracing::debug!(%peer, "TLS handshake took too long"),
     };
     if stream.get_ref().1.alpn_protocol() == Some(b"h2") {
-        http_2(shared, stream, peer, phase).await;
+        http_2(shared, stream, ends, phase).await;
     } else {
-        http_1(shared, stream, peer, phase).await;
+        http_1(shared, stream, ends, phase).await;
     }
+}
+
+/// Whom a peer connects for that must say so, counted as one of that source's connections.
+async fn announced<H: Handler>(
+    shared: &Shared<H>,
+    stream: &mut TcpStream,
+    peer: SocketAddr,
+) -> Option<(IpAddr, Source)> {
+    let client = match timeout(shared.limits.handshake, client::announced(stream)).await {
+        Ok(Ok(announced)) => announced.unwrap_or(peer.ip()),
+        Ok(Err(error)) => {
+            tracing::debug!(%peer, %error, "not told for whom");
+            return None;
+        }
+        Err(_) => {
+            tracing::debug!(%peer, "the PROXY header took too long");
+            return None;
+        }
+    };
+    let source = shared.sources.enter(client);
+    if source.is_none() {
+        tracing::debug!(%peer, %client, "too many connections from one source");
+    }
+    source.map(|source| (client, source))
 }
 
 async fn http_1<H: Handler>(
     shared: Arc<Shared<H>>,
     stream: TlsStream<TcpStream>,
-    peer: SocketAddr,
+    ends: Ends,
     phase: watch::Receiver<Phase>,
 ) {
     let limits = shared.limits.clone();
@@ -65,7 +98,7 @@ async fn http_1<H: Handler>(
     let activity = Arc::new(Activity::default());
     let io = guarded(stream, Some(gate.clone()), &limits);
     let exchange =
-        Arc::new(Exchange { shared, peer, activity: activity.clone(), gate: Some(gate) });
+        Arc::new(Exchange { shared, ends, activity: activity.clone(), gate: Some(gate) });
     let service =
         service_fn(move |request: http::Request<Incoming>| answer(exchange.clone(), request));
     let head_bytes = limits.header_bytes + limits.url_bytes + HEAD_SLACK_BYTES;
@@ -83,13 +116,13 @@ async fn http_1<H: Handler>(
 async fn http_2<H: Handler>(
     shared: Arc<Shared<H>>,
     stream: TlsStream<TcpStream>,
-    peer: SocketAddr,
+    ends: Ends,
     phase: watch::Receiver<Phase>,
 ) {
     let limits = shared.limits.clone();
     let activity = Arc::new(Activity::default());
     let io = guarded(stream, None, &limits);
-    let exchange = Arc::new(Exchange { shared, peer, activity: activity.clone(), gate: None });
+    let exchange = Arc::new(Exchange { shared, ends, activity: activity.clone(), gate: None });
     let service =
         service_fn(move |request: http::Request<Incoming>| answer(exchange.clone(), request));
     let head_bytes = limits.header_bytes + limits.url_bytes + HEAD_SLACK_BYTES;

@@ -2,7 +2,7 @@
 //! own, and the headers after it.
 
 use std::convert::Infallible;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -40,10 +40,19 @@ pub fn panics_total() -> u64 {
     PANICS.load(Ordering::Relaxed)
 }
 
+/// The two ends of a connection that are not ours.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Ends {
+    /// The other end of the TCP connection.
+    pub(crate) peer: SocketAddr,
+    /// The peer, or for whom it connects by its PROXY header.
+    pub(crate) source: IpAddr,
+}
+
 /// What the exchanges of one connection share.
 pub(crate) struct Exchange<H> {
     pub(crate) shared: Arc<Shared<H>>,
-    pub(crate) peer: SocketAddr,
+    pub(crate) ends: Ends,
     pub(crate) activity: Arc<Activity>,
     /// Only under HTTP/1.1.
     pub(crate) gate: Option<Arc<Gate>>,
@@ -186,13 +195,15 @@ async fn receive<H: Handler>(
     let read = read(body, &shared.limits, &mut room);
     let read = timeout(shared.limits.body_read, read).await.unwrap_or(Err(Refusal::SlowBody));
     head?;
+    let client = shared.proxies.client(exchange.ends.source, &parts.headers);
     let request = Request {
         method: parts.method,
         path: parts.uri.path().to_owned(),
         query: parts.uri.query().map(str::to_owned),
         headers: parts.headers,
         body: read?,
-        peer: exchange.peer,
+        peer: exchange.ends.peer,
+        client,
         id: id.clone(),
     };
     Ok((request, room))

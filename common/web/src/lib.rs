@@ -5,20 +5,27 @@
 //! and runs in a task of its own: a client that goes away cancels nothing.
 #![warn(missing_docs)]
 
+mod client;
 mod connection;
 pub mod cookie;
 mod exchange;
 mod gate;
 mod hosts;
 mod limits;
+mod networks;
+mod proxy;
+#[cfg(test)]
+mod proxy_tests;
 mod request;
 pub mod response;
 mod serve;
 mod tls;
 
+pub use client::Proxies;
 pub use exchange::panics_total;
 pub use hosts::{Hosts, InvalidHost};
 pub use limits::Limits;
+pub use networks::{InvalidNetwork, Network, Networks, network};
 pub use request::{Malformed, Request, RequestId};
 pub use response::Response;
 pub use serve::{Handler, Server, serve, terminated};

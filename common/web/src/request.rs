@@ -1,7 +1,7 @@
 //! A request as a handler sees it: complete, bounded, and for a host that is served here.
 
 use std::fmt;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 
 use bytes::Bytes;
 use http::{HeaderMap, Method};
@@ -66,6 +66,9 @@ pub struct Request {
     pub body: Bytes,
     /// The other end of the TCP connection; a proxy's, if there is one.
     pub peer: SocketAddr,
+    /// Who is asking, as far as trusted proxies and nobody else say: what limits, audit and pages use. Never an
+    /// IPv4 address written as IPv6.
+    pub client: IpAddr,
     /// This request's name.
     pub id: RequestId,
 }
@@ -150,6 +153,7 @@ mod tests {
             headers: HeaderMap::new(),
             body: Bytes::new(),
             peer: ([127, 0, 0, 1], 1).into(),
+            client: [127, 0, 0, 1].into(),
             id: RequestId::random(),
         };
         assert_eq!(request.header("x-a"), Ok(None));

@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 use std::io;
-use std::net::{IpAddr, Ipv6Addr, SocketAddr};
+use std::net::{IpAddr, SocketAddr};
 use std::pin::pin;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -12,9 +12,11 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{Semaphore, mpsc, watch};
 use tokio::time::{sleep, timeout};
 
+use crate::client::Proxies;
 use crate::connection;
 use crate::hosts::Hosts;
 use crate::limits::Limits;
+use crate::networks::network;
 use crate::request::Request;
 use crate::response::Response;
 use crate::tls::Tls;
@@ -37,6 +39,8 @@ pub struct Server {
     pub limits: Limits,
     /// The names served; see [`Hosts`].
     pub hosts: Hosts,
+    /// The proxies that are believed.
+    pub proxies: Proxies,
     /// The certificate.
     pub tls: Arc<Tls>,
 }
@@ -46,6 +50,8 @@ pub(crate) struct Shared<H> {
     pub(crate) handler: Arc<H>,
     pub(crate) limits: Limits,
     pub(crate) hosts: Hosts,
+    pub(crate) proxies: Proxies,
+    pub(crate) sources: Arc<Sources>,
     pub(crate) tls: Arc<Tls>,
     /// Bytes left for request bodies.
     pub(crate) bodies: Arc<Semaphore>,
@@ -83,7 +89,9 @@ pub async fn serve<H: Handler>(
     let shared = Arc::new(Shared {
         handler,
         bodies: Arc::new(Semaphore::new(server.limits.bodies_bytes.min(Semaphore::MAX_PERMITS))),
+        sources: Arc::new(Sources::new(server.limits.source_connections)),
         limits: server.limits,
+        proxies: server.proxies,
         hosts: server.hosts,
         tls: server.tls,
         running,
@@ -122,7 +130,6 @@ async fn accept<H: Handler>(
     shutdown: impl Future<Output = ()>,
 ) {
     let mut shutdown = pin!(shutdown);
-    let sources = Arc::new(Sources::new(shared.limits.source_connections));
     let mut backoff = BACKOFF;
     loop {
         let slot = tokio::select! {
@@ -147,31 +154,44 @@ async fn accept<H: Handler>(
             }
         };
         backoff = BACKOFF;
-        let Some(source) = sources.enter(peer.ip()) else {
+        // Through the PROXY protocol one peer brings many sources: they count when it has named them.
+        let source = if shared.proxies.protocol.contain(peer.ip()) {
+            None
+        } else if let Some(source) = shared.sources.enter(peer.ip()) {
+            Some(source)
+        } else {
             tracing::debug!(%peer, "too many connections from one source");
             continue;
         };
-        let held = (slot, source, shared.running.clone());
-        start(shared.clone(), stream, peer, phase.subscribe(), held);
+        let held = (slot, shared.running.clone());
+        let arrival = Arrival { stream, peer, source };
+        start(shared.clone(), arrival, phase.subscribe(), held);
     }
 }
 
 fn start<H: Handler>(
     shared: Arc<Shared<H>>,
-    stream: TcpStream,
-    peer: SocketAddr,
+    arrival: Arrival,
     phase: watch::Receiver<Phase>,
     held: impl Send + 'static,
 ) {
     // Small answers must not wait for the peer's acknowledgement of the one before.
-    if let Err(error) = stream.set_nodelay(true) {
-        tracing::debug!(%peer, %error, "the connection was gone already");
+    if let Err(error) = arrival.stream.set_nodelay(true) {
+        tracing::debug!(peer = %arrival.peer, %error, "the connection was gone already");
         return;
     }
     tokio::spawn(async move {
-        connection::run(shared, stream, peer, phase).await;
+        connection::run(shared, arrival, phase).await;
         drop(held);
     });
+}
+
+/// A connection that was accepted.
+pub(crate) struct Arrival {
+    pub(crate) stream: TcpStream,
+    pub(crate) peer: SocketAddr,
+    /// What it counts for; `None`: it has to say so itself, in a PROXY header.
+    pub(crate) source: Option<Source>,
 }
 
 /// A connection that died in the queue, which says nothing about the listener.
@@ -186,7 +206,7 @@ fn is_about_the_peer(error: &io::Error) -> bool {
 }
 
 /// Connections by where they come from.
-struct Sources {
+pub(crate) struct Sources {
     open: Mutex<HashMap<IpAddr, usize>>,
     most: usize,
 }
@@ -196,7 +216,8 @@ impl Sources {
         Self { open: Mutex::new(HashMap::new()), most }
     }
 
-    fn enter(self: &Arc<Self>, address: IpAddr) -> Option<Source> {
+    /// Counts a connection until what is returned is dropped. `None`: too many already.
+    pub(crate) fn enter(self: &Arc<Self>, address: IpAddr) -> Option<Source> {
         let network = network(address);
         let mut open = self.open.lock().unwrap_or_else(PoisonError::into_inner);
         let count = open.entry(network).or_insert(0);
@@ -208,7 +229,8 @@ impl Sources {
     }
 }
 
-struct Source {
+/// One connection of a source.
+pub(crate) struct Source {
     sources: Arc<Sources>,
     network: IpAddr,
 }
@@ -222,14 +244,6 @@ impl Drop for Source {
                 open.remove(&self.network);
             }
         }
-    }
-}
-
-/// One subscriber has a whole IPv6 /64.
-fn network(address: IpAddr) -> IpAddr {
-    match address.to_canonical() {
-        IpAddr::V4(address) => IpAddr::V4(address),
-        IpAddr::V6(address) => IpAddr::V6(Ipv6Addr::from_bits(address.to_bits() >> 64 << 64)),
     }
 }
 

@@ -66,6 +66,18 @@ pub(crate) const PLATFORM: App = confidential("platform-web", "https://platform.
 /// Only lets people sign in; neither `openid` nor anything of a profile.
 pub(crate) const BARE: App = confidential("bare", "https://bare.example.org/cb");
 
+/// Public, without a browser: what it wants is approved on another device.
+pub(crate) const TV: App = public("tv", "https://tv.example.org/unused");
+/// A CIBA client that polls, without a consent page.
+pub(crate) const BANK: App = confidential("bank", "https://bank.example.org/unused");
+/// A CIBA client that is pinged.
+pub(crate) const SHOP: App = confidential("shop", "https://shop.example.org/unused");
+/// A first-party authenticator app.
+pub(crate) const KEY: App = public("key", "https://key.example.org/cb");
+
+/// The grants that are decided elsewhere.
+pub(crate) const DEVICE: &str = "urn:ietf:params:oauth:grant-type:device_code";
+pub(crate) const CIBA: &str = "urn:openid:params:grant-type:ciba";
 /// Asks for itself and for nobody else.
 pub(crate) const ROBOT: App = confidential("robot", "https://robot.example.org/unused");
 /// Asks for itself, and for people too.
@@ -122,6 +134,7 @@ fn clients() -> Value {
         client(
             WEB,
             &json!({ "skip_authorization": false, "audiences": ["orders-api"], "scope": all,
+            "grant_types": ["authorization_code", "refresh_token", DEVICE, CIBA],
             "post_logout_redirect_uris": ["https://web.example.org/bye"] })
         ),
         client(
@@ -154,6 +167,18 @@ fn clients() -> Value {
         client(RIVAL, &json!({ "tenant": "rival", "scope": "openid email rival:read" })),
         client(PLATFORM, &json!({ "tenant": null, "scope": "openid profile email" })),
         client(BARE, &json!({ "scope": "orders:read" })),
+        client(
+            TV,
+            &json!({ "grant_types": [DEVICE, "refresh_token"], "scope": all,
+            "skip_authorization": false, "audiences": ["orders-api"] })
+        ),
+        client(BANK, &json!({ "grant_types": [CIBA, "refresh_token"], "scope": all })),
+        client(
+            SHOP,
+            &json!({ "grant_types": [CIBA], "scope": all, "backchannel_token_delivery_mode": "ping",
+            "backchannel_client_notification_endpoint": "https://shop.example.org/ping" })
+        ),
+        client(KEY, &json!({ "scope": "openid opentrusty:ciba" })),
     ])
 }
 

@@ -180,6 +180,46 @@ pub(crate) fn points_and_moduli() -> Vec<Seed> {
     all.into_iter().map(|(name, bytes)| (name.to_owned(), bytes)).collect()
 }
 
+pub(crate) fn proxy_headers() -> Vec<Seed> {
+    let header = |command: u8, family: u8, rest: &[u8]| {
+        let length = u16::try_from(rest.len()).expect("short").to_be_bytes();
+        [&b"\r\n\r\n\0\r\nQUIT\n"[..], &[command, family], &length, rest].concat()
+    };
+    let v4 = [198, 51, 100, 7, 192, 0, 2, 1, 0x1f, 0x90, 1, 0xbb];
+    let v6 =
+        [&[0x20, 1, 0x0d, 0xb8][..], &[0; 11], &[7], &[0; 15], &[1, 0x1f, 0x90, 1, 0xbb]].concat();
+    let mapped = [&[0; 10][..], &[0xff, 0xff, 198, 51, 100, 7], &[0; 20]].concat();
+    let with = |extensions: &[u8]| header(0x21, 0x11, &[&v4[..], extensions].concat());
+    let plain = with(&[]);
+    let longest = [&[4, 1, 0xf9][..], &[0; 505]].concat();
+    let all = [
+        ("tcp4", plain.clone()),
+        ("tcp6", header(0x21, 0x21, &v6)),
+        ("tcp6-mapped", header(0x21, 0x21, &mapped)),
+        ("extensions", with(&[0xEA, 0, 3, 1, b'v', b'p', 4, 0, 1, 0, 2, 0, 0])),
+        ("longest", with(&longest)),
+        ("then-tls", [&plain[..], &[0x16, 3, 1, 2, 0]].concat()),
+        ("local", header(0x20, 0, &[])),
+        ("local-with-block", header(0x20, 0x31, &[1; 216])),
+        ("too-long", with(&[&longest[..], &[0; 3]].concat())),
+        ("unspecified", header(0x21, 0, &[])),
+        ("unix", header(0x21, 0x31, &[0; 216])),
+        ("udp4", header(0x21, 0x12, &v4)),
+        ("short-of-addresses", header(0x21, 0x11, &v4[..11])),
+        ("tcp4-as-tcp6", header(0x21, 0x21, &v4)),
+        ("trailing", with(&[4, 0])),
+        ("hollow-extension", with(&[4, 0xff, 0xff, 0])),
+        ("other-version", changed_at(&plain, 12, 0x11)),
+        ("other-command", changed_at(&plain, 12, 0x22)),
+        ("other-signature", changed_at(&plain, 11, b'\r')),
+        ("cut", plain[..27].to_vec()),
+        ("text", b"PROXY TCP4 198.51.100.7 192.0.2.1 8080 443\r\n".to_vec()),
+        ("tls", vec![0x16, 3, 1, 2, 0, 1, 0, 1, 0xfc, 3, 3]),
+        ("nothing", Vec::new()),
+    ];
+    all.into_iter().map(|(name, bytes)| (name.to_owned(), bytes)).collect()
+}
+
 fn changed_at(bytes: &[u8], at: usize, value: u8) -> Vec<u8> {
     let mut bytes = bytes.to_vec();
     bytes[at] = value;

@@ -220,6 +220,11 @@ pub(crate) fn scopes() -> Vec<Seed> {
 }
 
 pub(crate) fn token_requests() -> Vec<Seed> {
+    let assertion = |kind: &str| {
+        let text = "eyJhbGciOiJFUzI1NiJ9.eyJpc3MiOiJhcHAiLCJzdWIiOiJhcHAifQ.AAAA";
+        let kind = format!("urn%3Aietf%3Aparams%3Aoauth%3Aclient-assertion-type%3A{kind}");
+        format!("client_assertion={text}&client_assertion_type={kind}")
+    };
     let basic = format!("Basic {}", STANDARD.encode("app:0123456789abcdef0123456789abcdef"));
     let code = format!("otc_{}", "A".repeat(43));
     let refresh = format!("otr_{}", "A".repeat(43));
@@ -241,6 +246,10 @@ pub(crate) fn token_requests() -> Vec<Seed> {
         ("two-methods", format!("{basic}\n{redeem}&client_secret=s")),
         ("two-names", format!("{basic}\n{redeem}&client_id=other")),
         ("assertion", format!("\n{redeem}&client_id=app&client_assertion=e30.e30.AA")),
+        ("assertion-good", format!("\n{redeem}&{}", assertion("jwt-bearer"))),
+        ("assertion-named", format!("\n{redeem}&client_id=app&{}", assertion("jwt-bearer"))),
+        ("assertion-of-another", format!("\n{redeem}&client_id=b&{}", assertion("jwt-bearer"))),
+        ("assertion-saml", format!("\n{redeem}&{}", assertion("saml2-bearer"))),
         ("bearer", format!("Bearer x\n{redeem}&client_id=app")),
         ("nobody", format!("\n{redeem}")),
         ("repeated", format!("{basic}\n{redeem}&code={code}")),

@@ -2,7 +2,9 @@
 //! Inputs that fuzzing found beside them have hashes for names and are left alone.
 
 mod binary;
+mod details;
 mod json;
+mod keys;
 mod lines;
 
 use std::path::Path;
@@ -14,15 +16,20 @@ type Seed = (String, Vec<u8>);
 fn main() -> io::Result<()> {
     let corpus = Path::new(env!("CARGO_MANIFEST_DIR")).join("corpus");
     let all = [
+        ("authorization_details", details::authorization_details()),
         ("authorize_request", lines::authorize_requests()),
         ("basic", lines::basic()),
         ("claims", json::claims()),
-        ("client_metadata", json::client_metadata()),
+        ("client_assertion", keys::client_assertions()),
+        ("client_metadata", [json::client_metadata(), keys::clients()].concat()),
         ("cookie", lines::cookies()),
+        ("detail_type", details::detail_types()),
         ("form", lines::forms()),
         ("jwk", binary::points_and_moduli()),
         ("jwt", json::tokens()),
+        ("key_set", keys::key_sets()),
         ("keyd_frame", binary::frames()),
+        ("proxy_header", binary::proxy_headers()),
         ("redirect_uri", lines::redirect_uris()),
         ("scope", lines::scopes()),
         ("statement", binary::statements()),

@@ -172,14 +172,14 @@ impl Case {
         let claims = claims(&format!("{attempt}"));
         let input = input(&header, &claims);
         let made = self.made.as_ref().unwrap_or(&self.alg);
-        let signer = self.signer.as_ref().unwrap_or(&self.key);
+        let owner = self.signer.as_ref().unwrap_or(&self.key);
         let signed = match change {
             "signature of another token" => "a.b".to_owned(),
             "other claims" => self::input(&header, &self::claims("other")),
             "other header" => self::input(&json!({"alg": self.alg, "kid": kid}), &claims),
             _ => input.clone(),
         };
-        let mut signature = keys.sign(signer, made, &signed);
+        let mut signature = keys.sign(owner, made, &signed);
         change::bytes(change, &mut signature);
         let text = change::text(change, &signature)?;
         Some(format!("{input}.{text}"))

@@ -4,6 +4,7 @@
 mod descriptors;
 mod lifecycle;
 mod log;
+mod proxies;
 mod requests;
 mod smuggling;
 mod support;

@@ -19,7 +19,7 @@ use tokio::sync::{Notify, Semaphore, oneshot};
 use tokio::task::JoinHandle;
 use tokio_rustls::TlsConnector;
 use tokio_rustls::client::TlsStream;
-use web::{Handler, Hosts, Limits, Request, Response, Server, Tls, response, serve};
+use web::{Handler, Hosts, Limits, Proxies, Request, Response, Server, Tls, response, serve};
 
 /// Longer than anything here takes, shorter than a stuck test run.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(20);
@@ -53,6 +53,10 @@ impl Handler for App {
                 self.finished.fetch_add(1, Ordering::SeqCst);
                 response::json_bytes(StatusCode::OK, "\"waited\"")
             }
+            (_, Some(["whoami"])) => response::json(
+                StatusCode::OK,
+                &format!("{} by {}", request.client, request.peer.ip()),
+            ),
             (_, Some(["big"])) => response::json_bytes(StatusCode::OK, vec![b' '; 16 << 20]),
             (&Method::POST, Some(["echo"])) => response::json_bytes(StatusCode::OK, request.body),
             (_, Some(_)) => {
@@ -81,6 +85,10 @@ impl Stand {
     }
 
     pub(crate) fn with(name: &str, limits: Limits) -> Self {
+        Self::behind(name, limits, Proxies::default())
+    }
+
+    pub(crate) fn behind(name: &str, limits: Limits, proxies: Proxies) -> Self {
         let folder = std::env::temp_dir().join(format!("web-{name}-{}", std::process::id()));
         std::fs::create_dir(&folder).unwrap();
         let first = Pair::make();
@@ -90,7 +98,7 @@ impl Stand {
         let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
         let address = listener.local_addr().unwrap();
         let hosts = Hosts::new(["https://localhost"]).unwrap();
-        let server = Server { limits, hosts, tls: tls.clone() };
+        let server = Server { limits, hosts, proxies, tls: tls.clone() };
         let app = Arc::new(App::default());
         let (stop, stopped) = oneshot::channel::<()>();
         let stopped = async {
@@ -122,7 +130,15 @@ impl Stand {
     }
 
     pub(crate) async fn try_connect(&self, alpn: &[u8]) -> std::io::Result<TlsStream<TcpStream>> {
-        let tcp = TcpStream::connect(self.address).await?;
+        self.secure(TcpStream::connect(self.address).await?, alpn).await
+    }
+
+    /// TLS over a connection that is there.
+    pub(crate) async fn secure(
+        &self,
+        tcp: TcpStream,
+        alpn: &[u8],
+    ) -> std::io::Result<TlsStream<TcpStream>> {
         let mut roots = rustls::RootCertStore::empty();
         for certificate in self.trusted.lock().unwrap().iter() {
             roots.add(certificate.clone()).unwrap();
@@ -140,7 +156,10 @@ impl Stand {
     }
 
     pub(crate) async fn http_1(&self) -> Client {
-        let stream = self.connect(b"http/1.1").await;
+        Self::http_1_over(self.connect(b"http/1.1").await).await
+    }
+
+    pub(crate) async fn http_1_over(stream: TlsStream<TcpStream>) -> Client {
         let (sender, connection) =
             hyper::client::conn::http1::handshake(TokioIo::new(stream)).await.unwrap();
         Client {
@@ -150,7 +169,10 @@ impl Stand {
     }
 
     pub(crate) async fn http_2(&self) -> Client {
-        let stream = self.connect(b"h2").await;
+        Self::http_2_over(self.connect(b"h2").await).await
+    }
+
+    pub(crate) async fn http_2_over(stream: TlsStream<TcpStream>) -> Client {
         let (sender, connection) = hyper::client::conn::http2::Builder::new(TokioExecutor::new())
             .max_header_list_size(1 << 20)
             .handshake(TokioIo::new(stream))
