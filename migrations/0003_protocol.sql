@@ -332,9 +332,9 @@ CREATE FUNCTION exchange_party(hash bytea) RETURNS jsonb LANGUAGE sql STABLE
         'administers', EXISTS (SELECT FROM role_assignments r
             WHERE r.user_id = g.user_id AND r.role <> 'tenant_member'
               AND (r.tenant_id IS NULL OR r.tenant_id = c.tenant_id)),
-        'sub', g.sub, 'auth_time', extract(epoch FROM g.auth_time)::bigint, 'amr', g.amr, 'session', g.session_id,
+        'sub', g.sub, 'auth_time', floor(extract(epoch FROM g.auth_time))::bigint, 'amr', g.amr, 'session', g.session_id,
         'act', g.act, 'scopes', a.scopes, 'audiences', a.audiences, 'details', a.authorization_details,
-        'expires_at', extract(epoch FROM a.expires_at)::bigint)
+        'expires_at', floor(extract(epoch FROM a.expires_at))::bigint)
     FROM access_tokens a JOIN live_grants g ON g.id = a.grant_id JOIN clients c ON c.id = g.client
     WHERE a.token_hash = hash AND a.revoked_at IS NULL AND a.expires_at > now()
 $$;

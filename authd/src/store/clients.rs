@@ -132,7 +132,7 @@ impl Store {
         let row = sqlx::query!(
             r#"SELECT c.id AS "id!", c.tenant_id, c.client_id AS "client_id!", c.metadata AS "metadata!: Json<Draft>",
                    c.secret_hashes AS "hashes!", c.secret_ends AS "ends!: Vec<Option<i64>>", c.fetched_jwks,
-                   extract(epoch FROM now())::bigint AS "now!"
+                   floor(extract(epoch FROM now()))::bigint AS "now!"
                FROM live_clients c WHERE c.client_id = $1 AND c.issuer = $2"#,
             id.as_str(),
             issuer,

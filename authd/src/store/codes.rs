@@ -44,6 +44,9 @@ pub(crate) struct Access {
     pub(crate) audiences: Vec<String>,
     /// RFC 9396; what of the grant's details this token carries.
     pub(crate) details: Option<Details>,
+    /// The clock reading that its claims are made of: what the table says is what the token says, and what
+    /// comes of it later can be held to its end to the second (W66).
+    pub(crate) issued_at: Timestamp,
     pub(crate) lifetime_s: u32,
 }
 
@@ -75,12 +78,12 @@ impl Store {
         let row = sqlx::query!(
             r#"SELECT c.id AS "id!", c.tenant_id, c.client_id AS "client_id!", c.metadata AS "metadata!: Json<Draft>",
                    c.secret_hashes AS "hashes!", c.secret_ends AS "ends!: Vec<Option<i64>>", c.fetched_jwks,
-                   extract(epoch FROM now())::bigint AS "now!",
+                   floor(extract(epoch FROM now()))::bigint AS "now!",
                    k.redirect_uri AS "redirect_uri?", k.code_challenge,
                    (k.redeemed_at IS NOT NULL OR k.burned_at IS NOT NULL) AS "spent?",
                    g.client AS "grant_client?", g.sub AS "sub?", g.scopes AS "scopes?",
-                   g.audiences AS "audiences?", g.authorization_details AS "details: Json<Details>", g.nonce, extract(epoch FROM g.auth_time)::bigint AS auth_time,
-                   g.amr AS "amr?", g.session_id AS "session_id?", extract(epoch FROM g.expires_at)::bigint AS ends_at,
+                   g.audiences AS "audiences?", g.authorization_details AS "details: Json<Details>", g.nonce, floor(extract(epoch FROM g.auth_time))::bigint AS auth_time,
+                   g.amr AS "amr?", g.session_id AS "session_id?", floor(extract(epoch FROM g.expires_at))::bigint AS ends_at,
                    g.id_token_claims AS "id_token_claims?", u.email AS "email?", u.email_verified AS "email_verified?",
                    u.name, u.given_name, u.family_name, u.picture, u.locale
                FROM live_clients c LEFT JOIN codes k ON k.code_hash = $2 LEFT JOIN grants g ON g.id = k.grant_id
@@ -138,9 +141,10 @@ impl Store {
                ), granted AS (
                    SELECT c.grant_id FROM claimed c JOIN live_grants g ON g.id = c.grant_id
                ), access AS (
-                   INSERT INTO access_tokens (jti, token_hash, grant_id, refresh_hash, scopes, audiences, expires_at,
-                                              authorization_details)
-                   SELECT $2, $3, grant_id, $4, $5, $6, now() + make_interval(secs => $7), $13 FROM granted
+                   INSERT INTO access_tokens (jti, token_hash, grant_id, refresh_hash, scopes, audiences, issued_at,
+                                              expires_at, authorization_details)
+                   SELECT $2, $3, grant_id, $4, $5, $6, issued.at, issued.at + make_interval(secs => $7), $13
+                   FROM granted, (SELECT 'epoch'::timestamptz + $14::bigint * interval '1 second' AS at) issued
                ), refresh AS (
                    INSERT INTO refresh_tokens (token_hash, grant_id)
                    SELECT $4, grant_id FROM granted WHERE $4::bytea IS NOT NULL
@@ -175,6 +179,7 @@ impl Store {
             Event::GrantDead.as_str(),
             Event::CodeReused.as_str(),
             redeem.access.details.as_ref().map(Json) as _,
+            redeem.access.issued_at.0,
         )
         .fetch_one(&self.pool)
         .await?;

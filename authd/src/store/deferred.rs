@@ -93,7 +93,7 @@ impl Store {
         let row = sqlx::query!(
             r#"SELECT c.id AS "id!", c.tenant_id, c.client_id AS "client_id!", c.metadata AS "metadata!: Json<Draft>",
                    c.secret_hashes AS "hashes!", c.secret_ends AS "ends!: Vec<Option<i64>>", c.fetched_jwks,
-                   extract(epoch FROM now())::bigint AS "now!",
+                   floor(extract(epoch FROM now()))::bigint AS "now!",
                    ARRAY(SELECT s.name FROM scopes s WHERE s.tenant_id = c.tenant_id AND s.is_default) AS "defaults!"
                FROM live_clients c WHERE c.client_id = $1 AND c.issuer = $2"#,
             id.as_str(),
@@ -192,13 +192,13 @@ impl Store {
         let row = sqlx::query!(
             r#"SELECT c.id AS "id!", c.tenant_id, c.client_id AS "client_id!", c.metadata AS "metadata!: Json<Draft>",
                    c.secret_hashes AS "hashes!", c.secret_ends AS "ends!: Vec<Option<i64>>", c.fetched_jwks,
-                   extract(epoch FROM now())::bigint AS "now!",
-                   r.client AS "owner?", extract(epoch FROM r.expires_at)::bigint AS expires_at,
-                   extract(epoch FROM r.polled_at)::bigint AS polled_at, r.interval_s AS "interval_s?",
+                   floor(extract(epoch FROM now()))::bigint AS "now!",
+                   r.client AS "owner?", floor(extract(epoch FROM r.expires_at))::bigint AS expires_at,
+                   floor(extract(epoch FROM r.polled_at))::bigint AS polled_at, r.interval_s AS "interval_s?",
                    (r.decided_at IS NOT NULL) AS "decided?", (r.redeemed_at IS NOT NULL) AS "redeemed?",
                    g.id AS "grant_id?", g.sub AS "sub?", g.scopes AS "scopes?", g.audiences AS "audiences?",
-                   g.authorization_details AS "details: Json<Details>", extract(epoch FROM g.auth_time)::bigint AS auth_time, g.amr AS "amr?",
-                   extract(epoch FROM g.expires_at)::bigint AS ends_at
+                   g.authorization_details AS "details: Json<Details>", floor(extract(epoch FROM g.auth_time))::bigint AS auth_time, g.amr AS "amr?",
+                   floor(extract(epoch FROM g.expires_at))::bigint AS ends_at
                FROM live_clients c LEFT JOIN deferred_requests r ON r.poll_hash = $2 AND r.kind = $3
                    LEFT JOIN grants g ON g.id = r.grant_id
                WHERE c.client_id = $1 AND c.issuer = $4"#,
@@ -270,9 +270,10 @@ impl Store {
                ), granted AS (
                    SELECT c.grant_id FROM claimed c JOIN live_grants g ON g.id = c.grant_id
                ), access AS (
-                   INSERT INTO access_tokens (jti, token_hash, grant_id, refresh_hash, scopes, audiences, expires_at,
-                                              authorization_details)
-                   SELECT $2, $3, grant_id, $4, $5, $6, now() + make_interval(secs => $7), $8 FROM granted
+                   INSERT INTO access_tokens (jti, token_hash, grant_id, refresh_hash, scopes, audiences, issued_at,
+                                              expires_at, authorization_details)
+                   SELECT $2, $3, grant_id, $4, $5, $6, issued.at, issued.at + make_interval(secs => $7), $8
+                   FROM granted, (SELECT 'epoch'::timestamptz + $13::bigint * interval '1 second' AS at) issued
                ), refresh AS (
                    INSERT INTO refresh_tokens (token_hash, grant_id)
                    SELECT $4, grant_id FROM granted WHERE $4::bytea IS NOT NULL
@@ -297,6 +298,7 @@ impl Store {
             redeem.request_id,
             Event::TokensIssued.as_str(),
             Event::GrantDead.as_str(),
+            redeem.access.issued_at.0,
         )
         .fetch_one(&self.pool)
         .await?;

@@ -32,9 +32,9 @@ impl Store {
         let row = sqlx::query!(
             r#"SELECT c.id AS "client!", c.client_id AS "client_id!", c.tenant_id, g.sub AS "sub!", g.session_id,
                    coalesce(a.scopes, g.scopes) AS "scopes!", coalesce(a.audiences, g.audiences) AS "audiences!",
-                   extract(epoch FROM coalesce(a.issued_at, r.created_at))::bigint AS "issued_at!",
-                   extract(epoch FROM coalesce(a.expires_at, g.expires_at))::bigint AS "expires_at!",
-                   extract(epoch FROM g.auth_time)::bigint AS auth_time, g.amr AS "amr!", g.act, a.jti AS "jti?",
+                   floor(extract(epoch FROM coalesce(a.issued_at, r.created_at)))::bigint AS "issued_at!",
+                   floor(extract(epoch FROM coalesce(a.expires_at, g.expires_at)))::bigint AS "expires_at!",
+                   floor(extract(epoch FROM g.auth_time))::bigint AS auth_time, g.amr AS "amr!", g.act, a.jti AS "jti?",
                    CASE WHEN a.jti IS NULL THEN g.authorization_details ELSE a.authorization_details END
                        AS "details: Json<Details>"
                FROM (SELECT $1::bytea AS hash) asked

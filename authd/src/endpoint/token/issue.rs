@@ -117,6 +117,7 @@ async fn make(
         scopes: draft.scopes,
         audiences: draft.audiences,
         details: draft.details,
+        issued_at: now,
         lifetime_s,
     };
     Ok(Signed { record, access, id })
