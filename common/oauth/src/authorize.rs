@@ -23,7 +23,7 @@ use crate::rar::Details;
 use crate::secret::{Plain, Pushed};
 use crate::{Error, ErrorCode, ScopeSet, scope};
 
-pub use step::{Facts, SignedIn, Step, next};
+pub use step::{Facts, SignedIn, Step, next, nobody};
 
 /// What the name of a pushed request begins with (RFC 9126 §2.2).
 pub const REQUEST_URI: &str = "urn:ietf:params:oauth:request_uri:";

@@ -44,14 +44,7 @@ pub enum Step {
 
 /// The one function that orders sign-in, consent and issue. Pure; no order of visits issues without both.
 pub fn next(request: &Request, client: &Client, facts: &Facts, now: Timestamp) -> Step {
-    let Some(user) = facts.signed_in else {
-        return prompt_or(
-            request,
-            ErrorCode::LoginRequired,
-            "the user is not signed in",
-            Step::Authenticate,
-        );
-    };
+    let Some(user) = facts.signed_in else { return nobody(request) };
     // "If the End-User identified by the ID Token is already logged in …, the Authorization Server returns a
     // positive response; otherwise, it MUST return an error, such as login_required" (OIDC Core §3.1.2.1).
     if !user.as_hinted {
@@ -85,6 +78,11 @@ pub fn next(request: &Request, client: &Client, facts: &Facts, now: Timestamp) -
         return Step::Refuse(ErrorCode::AccessDenied, "the user may not use this application");
     }
     consent_step(request, client, facts)
+}
+
+/// The step while nobody is signed in: of a browser that brings no session nothing else need be known.
+pub fn nobody(request: &Request) -> Step {
+    prompt_or(request, ErrorCode::LoginRequired, "the user is not signed in", Step::Authenticate)
 }
 
 fn consent_step(request: &Request, client: &Client, facts: &Facts) -> Step {
