@@ -7,6 +7,7 @@ pub(crate) mod ciba;
 pub(crate) mod completion;
 pub(crate) mod consent;
 pub(crate) mod decision;
+pub(crate) mod details;
 pub(crate) mod device;
 pub(crate) mod device_authorization;
 pub(crate) mod enroll;
@@ -118,7 +119,7 @@ pub(crate) async fn client(
 
 /// The address that a request came from, as whoever decides about it is shown it.
 pub(crate) fn origin(request: &Request) -> String {
-    request.peer.ip().to_canonical().to_string()
+    request.client.to_canonical().to_string()
 }
 
 fn client_failure(error: oauth::Error, header: Option<&str>) -> Failure {

@@ -11,6 +11,8 @@ mod program;
 
 use std::sync::OnceLock;
 
+use e2e::authority::Certificates;
+use e2e::bench::free_port;
 use e2e::{Options, Stand};
 use program::Program;
 use serde_json::{Value, json};
@@ -244,4 +246,49 @@ fn w120_the_back_button_finds_nothing_that_works() {
     assert_eq!(seen["heading"], "This sign-in is over", "{seen}");
     assert_eq!(seen["forms"], 0, "{seen}");
     assert_eq!(seen["addresses_with_password"], json!([]), "{seen}");
+}
+
+/// oidc-client-ts: nothing of it works unless CORS says exactly what it should.
+#[test]
+fn a_page_of_another_origin_signs_in_renews_and_signs_out_by_itself() {
+    let origin = format!("https://127.0.0.1:{}", free_port());
+    let at = |path: &str| format!("{origin}{path}");
+    stand().seed(&json!({"clients": [{
+        "tenant": "example", "client_id": "single-page", "client_name": "Single Page",
+        "redirect_uris": [at("/callback"), at("/silent"), at("/popup")],
+        "post_logout_redirect_uris": [at("/signed-out")],
+        "grant_types": ["authorization_code", "refresh_token"],
+        "token_endpoint_auth_method": "none",
+        "scope": "openid profile email offline_access",
+    }]}));
+    let leaf = Certificates::copied().new_leaf("authd");
+    let seen = program(&["single_page"])
+        .with("CLIENT_ID", "single-page")
+        .with("SPA_ORIGIN", &origin)
+        .with("TLS", leaf.folder.to_str().expect("a name in UTF-8"))
+        .run();
+
+    let first = &seen["first"];
+    assert_eq!(first["profile"]["iss"], stand().issuer(), "{seen}");
+    assert_eq!(first["profile"]["aud"], "single-page", "{seen}");
+    assert_eq!(first["profile"]["email"], USER, "{seen}");
+    let fine = json!({"status": 200, "email": USER});
+    assert_eq!(seen["userinfo"], fine, "{seen}");
+    let renewed = json!({
+        "same_subject": true, "access_token_changed": true, "refresh_token_changed": true, "userinfo": fine,
+    });
+    assert_eq!(seen["renewed"], renewed, "{seen}");
+    assert_eq!(seen["in_frame"]["error"], "login_required", "{seen}");
+    assert_eq!(seen["in_popup"], json!({"same_subject": true, "error": null}), "{seen}");
+    assert_eq!(seen["windows"], 1, "the popup is gone: {seen}");
+    assert_eq!(seen["trouble"], json!([]), "{seen}");
+
+    assert_eq!(seen["signed_out"], "leaving", "{seen}");
+    assert_eq!(seen["kept"], Value::Null, "{seen}");
+    assert_eq!(seen["dead"], json!({"status": 401}), "{seen}");
+    assert_eq!(seen["asked_again"], true, "{seen}");
+    // W121: whom nobody registered may read what is public, and no more. Without a client it is 401 or 400 at token.
+    assert_eq!(seen["readable"]["discovery"], 200, "{seen}");
+    assert!(seen["readable"]["token"].is_number(), "{seen}");
+    assert_eq!(seen["stranger"], json!({"token": "unreadable", "discovery": 200}), "{seen}");
 }

@@ -443,6 +443,22 @@ fn w61_no_other_token_answers_and_nobody_elses_request() {
 }
 
 #[test]
+fn w133_handles_cannot_be_guessed() {
+    let stand = quiet();
+    sql(&stand, "DELETE FROM throttles");
+    let id = auth_req_id(&BANK.ask_for(&stand, BEN, &[]));
+    let app = app_of(&stand, BEN);
+    for _ in 0..20 {
+        app.answer(&format!("oth_{}", random()), "approve").expect(404);
+    }
+    app.answer(&format!("oth_{}", random()), "approve").expect(429);
+    // Whoever lists first guesses nothing.
+    app.answer(&app.handles()[0], "approve").expect(204);
+    Tokens::of(&BANK.poll_ciba(&stand, &id));
+    sql(&stand, "DELETE FROM throttles");
+}
+
+#[test]
 fn w58_the_scope_of_authenticators_is_for_first_party_clients() {
     let stand = quiet();
     for app in [WEB, TWIN] {

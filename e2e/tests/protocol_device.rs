@@ -116,6 +116,7 @@ fn w55_a_device_code_is_redeemed_once_and_the_first_tokens_stay() {
 #[test]
 fn w55_the_first_decision_is_final() {
     let stand = alone();
+    let declined = audits(&stand, "request.declined", "\"device\"");
     for (first, second) in [("approve", "deny"), ("deny", "approve")] {
         let tv = device(&stand, TV, "openid");
         let mut one = at_device(&stand, BEN);
@@ -134,7 +135,7 @@ fn w55_the_first_decision_is_final() {
             _ => assert_tok(&tv.poll(&stand), "access_denied"),
         }
     }
-    assert_eq!(audits(&stand, "request.declined", "tv"), 1);
+    assert_eq!(audits(&stand, "request.declined", "\"device\""), declined + 1);
 }
 
 #[test]
@@ -207,6 +208,43 @@ fn w57_unknown_expired_used_and_foreign_codes_look_the_same() {
 
 fn digest_of_requests(stand: &Stand) -> String {
     sql(stand, "SELECT md5(string_agg(r::text, ',' ORDER BY poll_hash)) FROM deferred_requests r")
+}
+
+/// Five by session, fifty by network whatever the session; what was right does not count (W133).
+#[test]
+fn w57_w133_codes_cannot_be_guessed() {
+    let stand = alone();
+    sql(&stand, "DELETE FROM throttles");
+    let mut browser = at_device(&stand, BEN);
+    let mut enter = |code: &str| {
+        browser.open(&format!("{}/device", stand.issuer()));
+        browser.submit(&[("user_code", code)]).response.clone()
+    };
+    for _ in 0..8 {
+        let tv = device(&stand, TV, "openid");
+        assert!(enter(&tv.user_code).text().contains("name=\"decision\""));
+    }
+    for code in ["BCDF-GHJK", "nonsense", "BCDF-GHJL", "BCDF-GHJM", "BCDF-GHJN"] {
+        enter(code).expect(200);
+    }
+    let tv = device(&stand, TV, "openid");
+    for code in [tv.user_code.as_str(), "BCDF-GHJP"] {
+        let shut = enter(code);
+        shut.expect(429);
+        assert!(shut.header("retry-after").unwrap().parse::<u32>().unwrap() <= 30);
+    }
+    // A new session has a budget of its own, until the network has none.
+    for _ in 0..9 {
+        let mut browser = at_device(&stand, BEN);
+        for _ in 0..5 {
+            browser.open(&format!("{}/device", stand.issuer()));
+            browser.submit(&[("user_code", "BCDF-GHJK")]).response.expect(200);
+        }
+    }
+    let mut browser = at_device(&stand, ANA);
+    browser.submit(&[("user_code", &tv.user_code)]).response.expect(429);
+    assert_tok(&tv.poll(&stand), "authorization_pending");
+    sql(&stand, "DELETE FROM throttles; DELETE FROM deferred_requests");
 }
 
 #[test]

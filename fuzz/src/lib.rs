@@ -15,6 +15,7 @@ mod claims;
 mod client_assertion;
 mod client_metadata;
 mod cookie;
+mod deferred;
 mod detail_type;
 mod form;
 mod jwk;
@@ -35,6 +36,7 @@ pub use claims::claims;
 pub use client_assertion::client_assertion;
 pub use client_metadata::client_metadata;
 pub use cookie::cookie;
+pub use deferred::{ciba_request, device_request, user_code};
 pub use detail_type::detail_type;
 pub use form::form;
 pub use jwk::jwk;
@@ -51,15 +53,17 @@ pub use token_request::token_request;
 pub type Target = fn(&[u8]) -> bool;
 
 /// Every target under the name of its file and its corpus.
-pub const TARGETS: [(&str, Target); 18] = [
+pub const TARGETS: [(&str, Target); 21] = [
     ("authorization_details", authorization_details),
     ("authorize_request", authorize_request),
     ("basic", basic),
     ("claims", claims),
+    ("ciba_request", ciba_request),
     ("client_assertion", client_assertion),
     ("client_metadata", client_metadata),
     ("cookie", cookie),
     ("detail_type", detail_type),
+    ("device_request", device_request),
     ("form", form),
     ("jwk", jwk),
     ("jwt", jwt),
@@ -70,4 +74,5 @@ pub const TARGETS: [(&str, Target); 18] = [
     ("scope", scope),
     ("statement", statement),
     ("token_request", token_request),
+    ("user_code", user_code),
 ];

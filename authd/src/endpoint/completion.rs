@@ -9,6 +9,7 @@ use oauth::consent::Decision;
 use oauth::deferred::Kind;
 use oauth::ids::ClientId;
 use oauth::secret::ApprovalHandle;
+use oauth::throttle::Door;
 use oauth::userinfo::bearer;
 use oauth::{Error, ErrorCode, Hashed, Plain, ScopeSet, scope};
 use serde::Serialize;
@@ -21,7 +22,7 @@ use crate::failure::Failure;
 use crate::issuer::Site;
 use crate::keyed;
 use crate::routes::form;
-use crate::store::{Authenticator, Reach, Witness};
+use crate::store::{Admission, Authenticator, Reach, Witness};
 
 /// What waits for a person.
 #[derive(Serialize)]
@@ -72,15 +73,27 @@ pub(crate) async fn post(app: &Site<'_>, request: &Request) -> Result<Response, 
     let handle = form.one("handle").ok().flatten().ok_or(Error::request("handle is missing"))?;
     let decision =
         Decision::parse(&form).ok_or(Error::request("decision must be approve or deny"))?;
-    let handle = Plain::<ApprovalHandle>::parse(handle).ok_or(Failure::NotFound)?;
+    let Some(handle) = Plain::<ApprovalHandle>::parse(handle) else {
+        return Err(missed(app, request).await?);
+    };
     let name = *handle.hashed().as_bytes();
     // Somebody else's, or of a client out of reach: as if it were not there.
     let reach = reach(app, &who.client);
     let found = app.store.waiting(&reach, (Kind::Ciba, name), who.user).await?;
-    let waiting = found.ok_or(Failure::NotFound)?;
+    let Some(waiting) = found else { return Err(missed(app, request).await?) };
     let witness = Witness::Token(who.token);
     decide(app, request, (Kind::Ciba, name, &waiting), (who.user, witness), decision).await?;
     Ok(empty(StatusCode::NO_CONTENT))
+}
+
+/// A handle that names nothing counts, by network: an app lists before it answers.
+async fn missed(app: &Site<'_>, request: &Request) -> Result<Failure, Failure> {
+    let network = web::network(request.client).to_string();
+    let counter = app.throttle_key(Door::Completion, &network).await?;
+    Ok(match app.store.reserve(&[counter]).await? {
+        Admission::Admitted => Failure::NotFound,
+        Admission::Wait(wait_s) => Failure::TooMany(wait_s),
+    })
 }
 
 /// Whose app shows a token that may be used for this.

@@ -11,6 +11,7 @@ use oauth::consent::Decision;
 use oauth::deferred::{Kind, UserCode};
 use oauth::form::Form;
 use oauth::ids::UserId;
+use oauth::throttle::{Door, Key};
 use web::response::Csp;
 use web::{Request, Response};
 
@@ -22,7 +23,7 @@ use crate::issuer::Site;
 use crate::keyed;
 use crate::pages::{self, Device, DeviceConfirm};
 use crate::routes::{form, query};
-use crate::store::{SessionRow, Waiting, Witness};
+use crate::store::{Admission, SessionRow, Waiting, Witness};
 
 /// Longest attempt that is shown again, in characters.
 const SHOWN_MAX: usize = 32;
@@ -53,15 +54,34 @@ pub(crate) async fn post(app: &Site<'_>, request: &Request) -> Result<Response, 
     if !fresh {
         return Ok(sign_in(app, Landing::Device(code)));
     }
-    // No such code, one that is over, used, or not for this person: one answer (W57).
+    // No such code, one that is over, used, or not for this person: one answer (W57). The attempt is taken
+    // before anything is looked up, and given back when it was good.
+    let counters = counters(app, request, &person).await?;
+    if let Admission::Wait(wait_s) = app.store.reserve(&counters).await? {
+        return Err(Failure::TooMany(wait_s));
+    }
     if let Some(code) = code
         && let Some(waiting) = find(app, &person, code).await?.filter(|waiting| !waiting.decided)
     {
+        app.store.release(&counters).await?;
         return confirm(app, request, &person, code, &waiting).await;
     }
     let typed = form.one("user_code").ok().flatten().unwrap_or_default();
     let typed: String = typed.chars().take(SHOWN_MAX).collect();
     ask(app, request, &person, (&typed, true)).await
+}
+
+/// Codes are guessed by session, and by network whatever the session.
+async fn counters(
+    app: &Site<'_>,
+    request: &Request,
+    person: &SessionRow,
+) -> Result<[Key; 2], Failure> {
+    let network = web::network(request.client).to_string();
+    Ok([
+        app.throttle_key(Door::UserCode, &person.id.to_string()).await?,
+        app.throttle_key(Door::UserCodeNetwork, &network).await?,
+    ])
 }
 
 fn code_of(form: &Form) -> Option<UserCode> {

@@ -1,5 +1,7 @@
 //! `/oauth/device_authorization` (RFC 8628 §3.1): a device asks for a code to show.
 
+use std::net::IpAddr;
+
 use http::StatusCode;
 use oauth::Hashed;
 use oauth::deferred::device::{Reply, Request as DeviceRequest};
@@ -34,9 +36,14 @@ pub(crate) async fn post(app: &Site<'_>, request: &Request) -> Result<Response, 
     check_grant(&client, Kind::Device.grant_type())?;
     let defaults = defaults.unwrap_or_default();
     let asked = DeviceRequest::parse(&form, &client, &defaults, app.issuer())?;
+    let details = super::details::of_form(app, &client, &form).await?;
+    if client.metadata.is_public() {
+        app.admit_anonymous(request)?;
+    }
     let code = secret::<DeviceCode>()?;
     let lifetime_s = app.config.lifetimes.device_s;
     let origin = super::origin(request);
+    let quota = quota(client.key, web::network(request.client));
     for _ in 0..TRIES {
         let user_code =
             UserCode::from_random(&random()?).ok_or_else(|| Failure::internal("no randomness"))?;
@@ -48,9 +55,10 @@ pub(crate) async fn post(app: &Site<'_>, request: &Request) -> Result<Response, 
             user: None,
             scopes: &asked.scopes,
             audiences: &asked.audiences,
+            details: details.as_ref(),
             binding_message: None,
             origin: &origin,
-            quota: (quota(client.key, &origin), OPEN_MAX),
+            quota: (quota, OPEN_MAX),
             ping: None,
             interval_s: INTERVAL_S,
             lifetime_s,
@@ -67,6 +75,6 @@ pub(crate) async fn post(app: &Site<'_>, request: &Request) -> Result<Response, 
     Err(Failure::internal("every user code is taken"))
 }
 
-fn quota(client: ClientKey, origin: &str) -> [u8; 32] {
-    *Hashed::<DeviceCode>::of(&format!("device\n{client}\n{origin}")).as_bytes()
+fn quota(client: ClientKey, network: IpAddr) -> [u8; 32] {
+    *Hashed::<DeviceCode>::of(&format!("device\n{client}\n{network}")).as_bytes()
 }

@@ -80,9 +80,9 @@ impl Store {
                    (i.authenticated_at IS NOT NULL AND i.authenticated_at <= s.auth_time) AS authenticated_here,
                    c.id AS "id!", c.tenant_id, c.client_id AS "client_id!", c.metadata AS "metadata!: Json<Draft>",
                    s.id AS "session_id?", u.id AS "user_id?", u.email AS "email?",
-                   extract(epoch FROM s.auth_time)::bigint AS auth_time,
+                   floor(extract(epoch FROM s.auth_time))::bigint AS auth_time,
                    (c.tenant_id IS NULL OR m.user_id IS NOT NULL) AS "member!",
-                   w.scopes AS "remembered?", n.sub AS "sub?", extract(epoch FROM now())::bigint AS "now!"
+                   w.scopes AS "remembered?", n.sub AS "sub?", floor(extract(epoch FROM now()))::bigint AS "now!"
                FROM interactions i
                    JOIN live_clients c ON c.id = i.client AND c.issuer = $5
                    LEFT JOIN sessions s ON s.secret_hash = $3 AND s.ended_at IS NULL AND s.expires_at > now()
@@ -287,7 +287,7 @@ impl Store {
             issue.request_id,
             issue.client.id.as_str(),
             &issue.request.id_token_claims,
-            issue.request.details,
+            issue.request.details.as_ref().map(Json) as _,
             issue.consented,
         )
         .fetch_one(&self.pool)

@@ -2,6 +2,7 @@
 //! Inputs that fuzzing found beside them have hashes for names and are left alone.
 
 mod binary;
+mod deferred;
 mod details;
 mod json;
 mod keys;
@@ -19,11 +20,13 @@ fn main() -> io::Result<()> {
         ("authorization_details", details::authorization_details()),
         ("authorize_request", lines::authorize_requests()),
         ("basic", lines::basic()),
+        ("ciba_request", deferred::ciba_requests()),
         ("claims", json::claims()),
         ("client_assertion", keys::client_assertions()),
         ("client_metadata", [json::client_metadata(), keys::clients()].concat()),
         ("cookie", lines::cookies()),
         ("detail_type", details::detail_types()),
+        ("device_request", deferred::device_requests()),
         ("form", lines::forms()),
         ("jwk", binary::points_and_moduli()),
         ("jwt", json::tokens()),
@@ -34,6 +37,7 @@ fn main() -> io::Result<()> {
         ("scope", lines::scopes()),
         ("statement", binary::statements()),
         ("token_request", lines::token_requests()),
+        ("user_code", deferred::user_codes()),
     ];
     for (target, seeds) in all {
         fs::create_dir_all(corpus.join(target))?;

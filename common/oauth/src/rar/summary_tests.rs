@@ -1,8 +1,8 @@
 use serde_json::json;
 
 use super::*;
-use crate::rar::{Details, Type};
 use crate::rar::tests::{details, payment, payment_schema, payment_type};
+use crate::rar::{Details, Type};
 
 fn text(summary: &Summary) -> String {
     let text = |part: &Part| match part {

@@ -3,6 +3,8 @@
 import { look } from './looks.mjs';
 import { given } from './stage.mjs';
 
+export { single_page } from './single-page.mjs';
+
 const WRONG = 'not the password of anybody';
 const CALLBACK = (stage) => `${stage.application.origin}/callback`;
 
