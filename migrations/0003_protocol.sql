@@ -22,7 +22,6 @@ ALTER TABLE grants
     ADD CONSTRAINT grants_person CHECK ((user_id IS NULL) = (auth_time IS NULL));
 
 ALTER TABLE access_tokens ADD COLUMN authorization_details jsonb;
-ALTER TABLE consents ADD COLUMN authorization_details jsonb;
 
 -- One grant by itself; `live_grants` adds those that it descends from.
 CREATE VIEW undescended_grants WITH (security_invoker = true) AS
@@ -77,8 +76,12 @@ CREATE TABLE deferred_requests (
     binding_message       text CHECK (length(binding_message) <= 128),
     -- The address that began it, shown to whoever decides.
     origin                text CHECK (length(origin) <= 64),
-    -- CIBA ping: what the client wants to hear back.
+    -- What open requests are counted by: ciba: the person or, for nobody, the hint; device: client and network.
+    quota_hash            bytea NOT NULL CHECK (octet_length(quota_hash) = 32),
+    -- CIBA ping: what the client wants to hear back, and the `auth_req_id` itself, because its own endpoint must
+    -- be told it. Both move to the outbox when somebody decides.
     notify_token          text CHECK (length(notify_token) <= 1024),
+    ping_id               text CHECK (length(ping_id) <= 64),
     interval_s            integer NOT NULL DEFAULT 5 CHECK (interval_s BETWEEN 1 AND 600),
     polled_at             timestamptz,
     created_at            timestamptz NOT NULL DEFAULT now(),
@@ -88,9 +91,12 @@ CREATE TABLE deferred_requests (
     redeemed_at           timestamptz,
     -- Decided without a grant is declined.
     CHECK (grant_id IS NULL OR decided_at IS NOT NULL),
-    CHECK (redeemed_at IS NULL OR grant_id IS NOT NULL)
+    CHECK (redeemed_at IS NULL OR grant_id IS NOT NULL),
+    CHECK ((ping_id IS NULL) = (notify_token IS NULL)),
+    CHECK (ping_id IS NULL OR decided_at IS NULL)
 );
 CREATE INDEX deferred_requests_expiry ON deferred_requests (expires_at);
+CREATE INDEX deferred_requests_quota ON deferred_requests (quota_hash) WHERE decided_at IS NULL;
 CREATE INDEX deferred_requests_user ON deferred_requests (user_id) WHERE decided_at IS NULL;
 
 -- ---------------------------------------------------------------------------------------------------
@@ -168,6 +174,7 @@ CREATE TABLE invitations (
     CHECK (accepted_at IS NULL OR declined_at IS NULL)
 );
 CREATE INDEX invitations_user ON invitations (user_id);
+CREATE INDEX invitations_accepted ON invitations (accepted_at) WHERE accepted_at IS NOT NULL AND joined_at IS NULL;
 
 -- Browsers in which somebody has signed in: they keep a budget of their own, so that nobody can be locked out
 -- by a stranger's guesses (W132).
@@ -206,6 +213,7 @@ CREATE TABLE outbox (
     url        text NOT NULL CHECK (length(url) <= 2000),
     -- Sent as `Authorization: Bearer`; dropped when the row is done.
     bearer     text CHECK (length(bearer) <= 1024),
+    -- May hold a link in clear.
     body       jsonb NOT NULL,
     created_at timestamptz NOT NULL DEFAULT now(),
     attempts   integer NOT NULL DEFAULT 0,
@@ -215,6 +223,17 @@ CREATE TABLE outbox (
 );
 CREATE INDEX outbox_due ON outbox (next_at) WHERE done_at IS NULL AND failed_at IS NULL;
 
+-- What was sent, or never will be, is kept nowhere in clear, whoever says that it is over.
+CREATE FUNCTION forget_message() RETURNS trigger LANGUAGE plpgsql SET search_path = pg_catalog, public, pg_temp AS $$
+BEGIN
+    NEW.body := '{}';
+    NEW.bearer := NULL;
+    RETURN NEW;
+END $$;
+REVOKE ALL ON FUNCTION forget_message() FROM PUBLIC;
+CREATE TRIGGER forget_message BEFORE INSERT OR UPDATE ON outbox FOR EACH ROW
+    WHEN (NEW.done_at IS NOT NULL OR NEW.failed_at IS NOT NULL) EXECUTE FUNCTION forget_message();
+
 -- ---------------------------------------------------------------------------------------------------
 -- Grants to roles
 
@@ -222,18 +241,19 @@ GRANT SELECT ON undescended_grants TO opentrusty_authd, opentrusty_admind;
 GRANT SELECT ON live_clients TO opentrusty_authd;
 GRANT SELECT, INSERT ON pushed_requests TO opentrusty_authd;
 GRANT UPDATE (handle_hash) ON interactions TO opentrusty_authd;
-GRANT SELECT, INSERT, UPDATE (interval_s, polled_at, decided_at, user_id, grant_id, redeemed_at)
+GRANT SELECT, INSERT, UPDATE (interval_s, polled_at, decided_at, user_id, grant_id, redeemed_at, notify_token,
+        ping_id)
     ON deferred_requests TO opentrusty_authd;
 GRANT SELECT, INSERT ON assertions TO opentrusty_authd;
 GRANT SELECT, INSERT (client, uri, wanted_at), UPDATE (wanted_at) ON client_keys TO opentrusty_authd;
 GRANT SELECT ON authorization_detail_types, exchange_policies TO opentrusty_authd;
 GRANT SELECT, UPDATE (accepted_at, declined_at) ON invitations TO opentrusty_authd;
+GRANT UPDATE (address, user_agent) ON sessions TO opentrusty_authd;
 GRANT SELECT, INSERT, UPDATE (last_at) ON known_browsers TO opentrusty_authd;
 GRANT SELECT, INSERT, UPDATE (attempts, last_at, blocked_until) ON throttles TO opentrusty_authd;
 GRANT INSERT ON outbox TO opentrusty_authd;
 -- A person who forgot the password asks for a link, and it goes to the account's own address.
 GRANT INSERT ON enrolments TO opentrusty_authd;
-GRANT UPDATE (authorization_details) ON consents TO opentrusty_authd;
 GRANT SELECT (tenant_id, role, user_id) ON role_assignments TO opentrusty_authd;
 
 GRANT SELECT ON authorization_detail_types, exchange_policies TO opentrusty_admind;
@@ -283,14 +303,19 @@ DECLARE
     joined bigint := 0;
     i record;
 BEGIN
-    FOR i IN SELECT tenant_id, user_id FROM invitations
+    FOR i IN SELECT tenant_id, user_id, roles FROM invitations
              WHERE accepted_at IS NOT NULL AND joined_at IS NULL
              LIMIT least(greatest(batch, 1), 1000) FOR UPDATE SKIP LOCKED LOOP
         INSERT INTO memberships (tenant_id, user_id) VALUES (i.tenant_id, i.user_id)
             ON CONFLICT (tenant_id, user_id) DO UPDATE SET status = 'active';
+        INSERT INTO role_assignments (id, user_id, role, scope, tenant_id)
+            SELECT gen_random_uuid(), i.user_id, r.name, r.scope, i.tenant_id FROM roles r
+            WHERE r.name = ANY (i.roles) AND r.scope = 'tenant' AND r.name <> 'tenant_owner'
+            ON CONFLICT DO NOTHING;
         UPDATE invitations SET joined_at = now() WHERE tenant_id = i.tenant_id AND user_id = i.user_id;
-        INSERT INTO audit_events (plane, type, actor_type, actor, tenant_id, target_type, target)
-            VALUES ('admin', 'membership.joined', 'user', i.user_id::text, i.tenant_id, 'user', i.user_id::text);
+        INSERT INTO audit_events (plane, type, actor_type, actor, tenant_id, target_type, target, data)
+            VALUES ('admin', 'membership.joined', 'user', i.user_id::text, i.tenant_id, 'user', i.user_id::text,
+                    jsonb_build_object('roles', i.roles));
         joined := joined + 1;
     END LOOP;
     RETURN joined;
@@ -307,9 +332,9 @@ CREATE FUNCTION exchange_party(hash bytea) RETURNS jsonb LANGUAGE sql STABLE
         'administers', EXISTS (SELECT FROM role_assignments r
             WHERE r.user_id = g.user_id AND r.role <> 'tenant_member'
               AND (r.tenant_id IS NULL OR r.tenant_id = c.tenant_id)),
-        'sub', g.sub, 'auth_time', extract(epoch FROM g.auth_time)::bigint, 'amr', g.amr, 'session', g.session_id,
+        'sub', g.sub, 'auth_time', floor(extract(epoch FROM g.auth_time))::bigint, 'amr', g.amr, 'session', g.session_id,
         'act', g.act, 'scopes', a.scopes, 'audiences', a.audiences, 'details', a.authorization_details,
-        'expires_at', extract(epoch FROM a.expires_at)::bigint)
+        'expires_at', floor(extract(epoch FROM a.expires_at))::bigint)
     FROM access_tokens a JOIN live_grants g ON g.id = a.grant_id JOIN clients c ON c.id = g.client
     WHERE a.token_hash = hash AND a.revoked_at IS NULL AND a.expires_at > now()
 $$;
@@ -351,6 +376,11 @@ BEGIN
         GET DIAGNOSTICS n = ROW_COUNT;
         removed := removed + n;
     END LOOP;
+    -- Where no courier runs, a message does not wait for ever.
+    UPDATE outbox SET failed_at = now() WHERE id IN (
+        SELECT id FROM outbox WHERE done_at IS NULL AND failed_at IS NULL AND created_at < now() - interval '1 hour'
+        LIMIT batch FOR UPDATE SKIP LOCKED);
+    GET DIAGNOSTICS n = ROW_COUNT; removed := removed + n;
     -- Tables whose key is more than one column.
     DELETE FROM assertions WHERE ctid IN (
         SELECT ctid FROM assertions WHERE expires_at < now() - interval '2 minutes' LIMIT batch FOR UPDATE SKIP LOCKED);

@@ -141,6 +141,7 @@ pub(crate) async fn serve(
     let server = web::Server { limits: web::Limits::default(), hosts, proxies, tls };
     tokio::spawn(crate::keeper::keep_keys(Arc::clone(&app)));
     tokio::spawn(crate::keeper::keep_house(Arc::clone(&app)));
+    tokio::spawn(crate::keeper::keep_memberships(Arc::clone(&app)));
     host::systemd::ready();
     let handler = Arc::new(crate::routes::Routes(Arc::clone(&app)));
     tokio::select! {

@@ -1,4 +1,5 @@
-//! What admind does by itself: keeps keys, sweeps what has expired, makes audit partitions ahead.
+//! What admind does by itself: keeps keys, sweeps what has expired, makes audit partitions ahead, and lets in who
+//! accepted an invitation.
 
 use std::collections::HashSet;
 use std::sync::Arc;
@@ -25,6 +26,9 @@ const STEPS: usize = 32;
 const SWEEP: Duration = Duration::from_secs(60);
 const BATCH: i32 = 2000;
 const BATCH_MIN: i32 = 50;
+/// How often accepted invitations are looked for: a person waits. How many at a time.
+const INVITED: Duration = Duration::from_secs(3);
+const INVITED_BATCH: i32 = 100;
 /// Most batches in one go.
 const SWEEPS: usize = 100;
 /// Months of audit partitions made ahead.
@@ -66,6 +70,34 @@ pub(crate) async fn keep_house(app: Arc<App>) {
             }
         }
         tokio::time::sleep(SWEEP).await;
+    }
+}
+
+/// Runs for the life of the process. Any number of nodes may: each takes the rows that no other holds.
+pub(crate) async fn keep_memberships(app: Arc<App>) {
+    loop {
+        if app.issuer_row().is_some() {
+            let_in(&app).await;
+        }
+        tokio::time::sleep(INVITED).await;
+    }
+}
+
+async fn let_in(app: &App) {
+    for _ in 0..SWEEPS {
+        match app.store.join_invited(INVITED_BATCH).await {
+            Ok(0) => return,
+            Ok(joined) => {
+                tracing::info!(joined, "accepted invitations became memberships");
+                if joined < i64::from(INVITED_BATCH) {
+                    return;
+                }
+            }
+            Err(error) => {
+                tracing::warn!(%error, "accepted invitations could not become memberships");
+                return;
+            }
+        }
     }
 }
 

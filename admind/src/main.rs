@@ -18,7 +18,7 @@ mod store;
 use std::process::ExitCode;
 use std::sync::Arc;
 
-use host::args::Role;
+use host::args::{Args, Role};
 use host::config::ConfigError;
 use host::exit::Fatal;
 use secrecy::ExposeSecret as _;
@@ -29,17 +29,17 @@ const COURIER: Role = Role {
 };
 
 fn main() -> ExitCode {
-    host::exit::run("admind", run)
+    let (args, courier) =
+        host::args::parse_with_role("admind", env!("CARGO_PKG_VERSION"), &COURIER);
+    if courier {
+        return host::exit::run("courier", || courier::run(&args));
+    }
+    host::exit::run("admind", || run(&args))
 }
 
 /// The order is load-bearing: the sandbox binds the calling thread and those it later starts, so it is
 /// entered before the runtime makes any.
-fn run() -> Result<(), Fatal> {
-    let (args, courier) =
-        host::args::parse_with_role("admind", env!("CARGO_PKG_VERSION"), &COURIER);
-    if courier {
-        return courier::run(&args);
-    }
+fn run(args: &Args) -> Result<(), Fatal> {
     let config = config::load(args.config.as_deref())?;
     if args.check {
         return Ok(());

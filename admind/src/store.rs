@@ -67,6 +67,14 @@ impl Store {
             .unwrap_or(0))
     }
 
+    /// Accepted invitations become memberships, each with its roles and its audit row. How many did.
+    pub(crate) async fn join_invited(&self, batch: i32) -> Result<i64, StoreError> {
+        Ok(sqlx::query_scalar!("SELECT join_invited($1)", batch)
+            .fetch_one(&self.pool)
+            .await?
+            .unwrap_or(0))
+    }
+
     /// Audit partitions of the next months, made ahead.
     pub(crate) async fn partitions_ahead(&self, months: i32) -> Result<(), StoreError> {
         sqlx::query!("SELECT audit_partitions_ahead($1)", months).fetch_one(&self.pool).await?;

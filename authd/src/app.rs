@@ -3,7 +3,7 @@
 use std::net::TcpListener;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use host::config::ConfigError;
 use host::exit::Fatal;
@@ -21,6 +21,7 @@ use crate::config::Config;
 use crate::failure::Failure;
 use crate::hasher::Hasher;
 use crate::keys::Keys;
+use crate::limits::Limits;
 use crate::store::Store;
 
 /// How often an unmet condition of start-up is looked at again.
@@ -34,6 +35,7 @@ pub(crate) struct App {
     pub(crate) signer: Signer,
     pub(crate) keys: Keys,
     pub(crate) hasher: Hasher,
+    limits: Limits,
     csrf: OnceCell<Secret32>,
     admitted: AtomicBool,
 }
@@ -45,6 +47,7 @@ impl App {
             signer: Signer::new(config.keyd_socket.clone(), keyd_uid),
             keys: Keys::unread(&config.issuer),
             hasher: Hasher::new(config.hashing).map_err(Fatal::start)?,
+            limits: Limits::new(config.anonymous.burst, config.anonymous.per_s),
             csrf: OnceCell::new(),
             admitted: AtomicBool::new(false),
             config,
@@ -57,6 +60,14 @@ impl App {
             .get_or_try_init(|| self.signer.derive(DeriveLabel::Csrf))
             .await
             .map_err(Failure::from)
+    }
+
+    /// Whether a network may leave one more row behind without having proved anything (W136).
+    pub(crate) fn admit_anonymous(&self, request: &web::Request) -> Result<(), Failure> {
+        if self.limits.admit(request.client, Instant::now()) {
+            return Ok(());
+        }
+        Err(Failure::TooMany(1))
     }
 
     /// The counter of `subject` at `door`, the same on every node.

@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use host::config::{ConfigError, Key, Settings};
 use host::origin::https_host;
 use host::sandbox::{MemoryLock, Sandbox};
+use oauth::deferred::INTERVAL_S;
 use secrecy::SecretString;
 
 /// Every setting, with the names that the original systems used as aliases (seeds/000, 001, 003, 004).
@@ -29,12 +30,16 @@ const KEYS: &[Key] = &[
     Key { name: "refresh_token_lifetime", aliases: &["REFRESH_TOKEN_LIFETIME"] },
     Key { name: "auth_code_lifetime", aliases: &["AUTH_CODE_LIFETIME"] },
     Key { name: "id_token_lifetime", aliases: &[] },
+    Key { name: "device_code_lifetime", aliases: &["DEVICE_CODE_LIFETIME"] },
+    Key { name: "ciba_request_lifetime", aliases: &[] },
+    Key { name: "ciba_poll_interval", aliases: &["CIBA_POLL_INTERVAL"] },
     Key { name: "session_lifetime", aliases: &[] },
     Key { name: "session_idle", aliases: &[] },
     Key { name: "jwks_max_age_s", aliases: &[] },
     Key { name: "sign_in_attempts", aliases: &[] },
     Key { name: "sign_in_attempts_network", aliases: &[] },
     Key { name: "client_attempts", aliases: &[] },
+    Key { name: "password_reset", aliases: &[] },
     Key { name: "password_memory_kib", aliases: &[] },
     Key { name: "password_passes", aliases: &[] },
     Key { name: "password_concurrency", aliases: &[] },
@@ -51,6 +56,10 @@ pub(crate) struct Lifetimes {
     pub(crate) refresh_s: u32,
     pub(crate) code_s: u32,
     pub(crate) id_s: u32,
+    pub(crate) device_s: u32,
+    pub(crate) ciba_s: u32,
+    /// Between polls of a CIBA client.
+    pub(crate) ciba_interval_s: u32,
     pub(crate) session_s: u32,
     pub(crate) idle_s: u32,
     pub(crate) jwks_s: u32,
@@ -77,7 +86,6 @@ pub(crate) struct Hashing {
 
 /// Requests that leave a row behind, of one network that has proved nothing.
 #[derive(Clone, Copy)]
-#[expect(dead_code, reason = "the endpoints take it up next")]
 pub(crate) struct Anonymous {
     pub(crate) burst: u32,
     pub(crate) per_s: u32,
@@ -100,8 +108,9 @@ pub(crate) struct Config {
     pub(crate) console_origin: Option<String>,
     pub(crate) lifetimes: Lifetimes,
     pub(crate) attempts: Attempts,
+    /// Whether a forgotten password can be replaced by a link in a mail, which the courier's webhook sends.
+    pub(crate) password_reset: bool,
     pub(crate) hashing: Hashing,
-    #[expect(dead_code, reason = "the endpoints take it up next")]
     pub(crate) anonymous: Anonymous,
     pub(crate) sandbox: Sandbox,
     pub(crate) memory_lock: MemoryLock,
@@ -149,6 +158,9 @@ fn from(settings: &Settings) -> Result<Config, ConfigError> {
             refresh_s: settings.within("refresh_token_lifetime", 2_592_000, 60..=31_536_000)?,
             code_s: settings.within("auth_code_lifetime", 60, 5..=600)?,
             id_s: settings.within("id_token_lifetime", 300, 30..=3600)?,
+            device_s: settings.within("device_code_lifetime", 1800, 60..=3600)?,
+            ciba_s: settings.within("ciba_request_lifetime", 120, 10..=600)?,
+            ciba_interval_s: settings.within("ciba_poll_interval", INTERVAL_S, 1..=60)?,
             session_s: settings.within("session_lifetime", 86_400, 60..=2_592_000)?,
             idle_s: settings.within("session_idle", 1800, 60..=2_592_000)?,
             jwks_s: settings.within("jwks_max_age_s", 3600, 1..=86_400)?,
@@ -158,6 +170,7 @@ fn from(settings: &Settings) -> Result<Config, ConfigError> {
             sign_in_network: settings.within("sign_in_attempts_network", 100, 1..=100_000)?,
             client: settings.within("client_attempts", 20, 1..=100_000)?,
         },
+        password_reset: settings.or("password_reset", false)?,
         hashing: Hashing {
             memory_kib: settings.within("password_memory_kib", 19_456, 19_456..=1_048_576)?,
             passes: settings.within("password_passes", 2, 2..=10)?,

@@ -1,7 +1,15 @@
 //! One module per endpoint.
 
+pub(crate) mod account;
 pub(crate) mod authorize;
+pub(crate) mod backchannel;
+pub(crate) mod ciba;
+pub(crate) mod completion;
 pub(crate) mod consent;
+pub(crate) mod decision;
+pub(crate) mod details;
+pub(crate) mod device;
+pub(crate) mod device_authorization;
 pub(crate) mod enroll;
 pub(crate) mod introspect;
 pub(crate) mod landing;
@@ -9,6 +17,7 @@ pub(crate) mod login;
 pub(crate) mod logout;
 pub(crate) mod metadata;
 pub(crate) mod par;
+pub(crate) mod reset;
 pub(crate) mod revoke;
 pub(crate) mod token;
 pub(crate) mod userinfo;
@@ -82,7 +91,7 @@ pub(crate) async fn authenticate(
 /// A failed authentication counts, by client and network. Whoever has failed too often is told to wait; a right
 /// credential never is: it has 256 bits, and others behind the same address may be the ones who guess.
 async fn refuse(app: &Site<'_>, request: &Request, presented: &Presented) -> Failure {
-    let network = request.peer.ip();
+    let network = web::network(request.client);
     let counted =
         match app.throttle_key(Door::Client, &at(presented.client_id().as_str(), network)).await {
             Ok(key) => app.store.reserve(&[key]).await.map_err(Failure::from),
@@ -106,6 +115,11 @@ pub(crate) async fn client(
     let presented = presented(request, form)?;
     let asker = app.store.asker(app.issuer(), presented.client_id()).await?;
     Ok(authenticate(app, request, asker, &presented).await?.0)
+}
+
+/// The address that a request came from, as whoever decides about it is shown it.
+pub(crate) fn origin(request: &Request) -> String {
+    request.client.to_canonical().to_string()
 }
 
 fn client_failure(error: oauth::Error, header: Option<&str>) -> Failure {

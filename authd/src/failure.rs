@@ -28,6 +28,10 @@ pub(crate) enum Problem {
     Expired,
     /// The link is unknown, used or too old.
     Link,
+    /// The request that waits was decided before; the first decision is final (W55).
+    Decided,
+    /// The request that waits is over.
+    Lapsed,
     /// A logout that we cannot make sense of.
     Logout,
 }
@@ -165,6 +169,7 @@ pub(crate) fn status(failure: &Failure) -> StatusCode {
         Failure::Peer(error) => error.code.status(),
         Failure::Client { .. } => 401,
         Failure::Bearer(error) => error.map_or(401, |error| error.code.status()),
+        Failure::Page(Problem::Decided) => 409,
         Failure::Page(_) => 400,
         Failure::Forbidden => 403,
         Failure::NotFound => 404,

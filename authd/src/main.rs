@@ -11,8 +11,8 @@ mod endpoint;
 mod failure;
 mod hasher;
 mod issuer;
+mod keyed;
 mod keys;
-#[cfg_attr(not(test), expect(dead_code, reason = "the endpoints take it up next"))]
 mod limits;
 mod pages;
 mod routes;

@@ -3,6 +3,7 @@
 use askama::Template;
 use http::StatusCode;
 use oauth::authorize::Registered;
+use oauth::rar::{Part, Summary};
 use oauth::uri::RedirectUri;
 use web::response::{Csp, html};
 use web::{RequestId, Response};
@@ -10,6 +11,7 @@ use web::{RequestId, Response};
 use crate::endpoint::landing::Landing;
 use crate::failure::{Failure, Problem, status};
 use crate::issuer::Site;
+use crate::store::{ApplicationLine, InvitationLine, SessionLine};
 
 #[derive(Template)]
 #[template(path = "login.html")]
@@ -22,6 +24,8 @@ pub(crate) struct Login<'a> {
     pub(crate) username: &'a str,
     pub(crate) csrf: &'a str,
     pub(crate) failed: bool,
+    /// A forgotten password can be replaced.
+    pub(crate) reset: bool,
 }
 
 /// A scope in words.
@@ -38,6 +42,7 @@ pub(crate) struct Consent<'a> {
     pub(crate) client: &'a str,
     pub(crate) email: &'a str,
     pub(crate) scopes: Vec<ScopeLine>,
+    pub(crate) details: Vec<Summary>,
     pub(crate) destination: &'a str,
     pub(crate) csrf: &'a str,
     pub(crate) interaction: &'a str,
@@ -69,14 +74,114 @@ pub(crate) struct Enroll<'a> {
     pub(crate) problem: Option<String>,
 }
 
+/// A session on `/account`.
+pub(crate) struct SessionItem {
+    pub(crate) id: String,
+    pub(crate) line: SessionLine,
+    pub(crate) is_this: bool,
+    pub(crate) csrf: String,
+}
+
+/// An application there.
+pub(crate) struct ApplicationItem {
+    pub(crate) line: ApplicationLine,
+    pub(crate) scopes: Vec<ScopeLine>,
+    pub(crate) csrf: String,
+}
+
+/// An invitation there.
+pub(crate) struct InvitationItem {
+    pub(crate) line: InvitationLine,
+    /// In words.
+    pub(crate) roles: Vec<String>,
+    pub(crate) csrf: String,
+}
+
+#[derive(Template)]
+#[template(path = "account.html")]
+pub(crate) struct Account<'a> {
+    pub(crate) base: &'a str,
+    pub(crate) email: &'a str,
+    pub(crate) sessions: Vec<SessionItem>,
+    pub(crate) others_csrf: String,
+    pub(crate) applications: Vec<ApplicationItem>,
+    pub(crate) invitations: Vec<InvitationItem>,
+    pub(crate) password_csrf: String,
+    /// The sign-in is recent enough to change the password.
+    pub(crate) fresh: bool,
+    pub(crate) problem: Option<String>,
+}
+
+/// Asks for the code that a device shows.
+#[derive(Template)]
+#[template(path = "device.html")]
+pub(crate) struct Device<'a> {
+    pub(crate) base: &'a str,
+    pub(crate) email: &'a str,
+    pub(crate) user_code: &'a str,
+    pub(crate) csrf: &'a str,
+    pub(crate) failed: bool,
+}
+
+/// Who asks from elsewhere, for what.
+pub(crate) struct Asking {
+    pub(crate) client: String,
+    pub(crate) scopes: Vec<ScopeLine>,
+    pub(crate) details: Vec<Summary>,
+    pub(crate) message: Option<String>,
+    pub(crate) origin: String,
+    pub(crate) age: String,
+}
+
+/// Asks whether a device may be let in.
+#[derive(Template)]
+#[template(path = "device_confirm.html")]
+pub(crate) struct DeviceConfirm<'a> {
+    pub(crate) base: &'a str,
+    pub(crate) email: &'a str,
+    pub(crate) user_code: &'a str,
+    pub(crate) asking: Asking,
+    pub(crate) csrf: &'a str,
+}
+
+/// One of a list of requests, with the secrets of its form.
+pub(crate) struct Asked {
+    pub(crate) asking: Asking,
+    pub(crate) handle: String,
+    pub(crate) csrf: String,
+}
+
+/// What waits for a person.
+#[derive(Template)]
+#[template(path = "ciba.html")]
+pub(crate) struct Ciba<'a> {
+    pub(crate) base: &'a str,
+    pub(crate) email: &'a str,
+    pub(crate) requests: Vec<Asked>,
+}
+
+#[derive(Template)]
+#[template(path = "reset.html")]
+pub(crate) struct Reset<'a> {
+    pub(crate) base: &'a str,
+    pub(crate) csrf: &'a str,
+}
+
 #[derive(Template)]
 #[template(path = "message.html")]
 struct Message<'a> {
     title: &'a str,
     text: &'a str,
     reference: Option<&'a str>,
-    /// Where a person can sign in, when that is what comes next.
-    sign_in: Option<String>,
+    /// What comes next: its id, its words, and where it is.
+    next: Option<(&'static str, &'static str, String)>,
+}
+
+/// What comes after a message.
+#[derive(Debug, Clone, Copy)]
+pub(crate) enum Next {
+    SignIn,
+    Account,
 }
 
 /// Where the forms of a page may lead: here, and to the redirect that ends the flow.
@@ -95,23 +200,28 @@ pub(crate) fn page(
 
 /// A page that only says something.
 pub(crate) fn message(title: &str, text: &str) -> Result<Response, Failure> {
-    page(StatusCode::OK, &Message { title, text, reference: None, sign_in: None }, &Csp::default())
+    page(StatusCode::OK, &Message { title, text, reference: None, next: None }, &Csp::default())
 }
 
-/// The same, with the way to sign in.
-pub(crate) fn message_then_sign_in(
+/// The same, with the way on.
+pub(crate) fn message_then(
     site: &Site<'_>,
+    next: Next,
     title: &str,
     text: &str,
 ) -> Result<Response, Failure> {
-    let sign_in = Some(site.path("/login"));
-    page(StatusCode::OK, &Message { title, text, reference: None, sign_in }, &Csp::default())
+    let next = match next {
+        Next::SignIn => ("sign-in", "Sign in", site.path("/login")),
+        Next::Account => ("to-account", "Your account", site.path("/account")),
+    };
+    let message = Message { title, text, reference: None, next: Some(next) };
+    page(StatusCode::OK, &message, &Csp::default())
 }
 
 /// A failure as a page. The request's id is the only thing of ours on it.
 pub(crate) fn failure(failure: &Failure, id: &RequestId) -> Response {
     let (title, text) = words(failure);
-    let message = Message { title, text: &text, reference: Some(id.as_str()), sign_in: None };
+    let message = Message { title, text: &text, reference: Some(id.as_str()), next: None };
     match message.render() {
         Ok(text) => html(status(failure), text, &Csp::default()),
         Err(_) => web::response::empty(StatusCode::INTERNAL_SERVER_ERROR),
@@ -130,6 +240,14 @@ fn words(failure: &Failure) -> (&'static str, String) {
         Failure::Page(Problem::Link) => (
             "This link is no longer valid",
             "It was used already or has expired. Ask your administrator for a new one.",
+        ),
+        Failure::Page(Problem::Decided) => (
+            "This request was answered already",
+            "The first answer counts. If it was not yours, change your password and tell your administrator.",
+        ),
+        Failure::Page(Problem::Lapsed) => (
+            "This request is over",
+            "It took too long or was withdrawn. Start again on the device or in the application.",
         ),
         Failure::Page(Problem::Logout) => (
             "This sign-out cannot be followed",

@@ -8,7 +8,8 @@ use web::{Handler, Request, Response};
 
 use crate::app::App;
 use crate::endpoint::{
-    authorize, consent, enroll, introspect, login, logout, metadata, par, revoke, token, userinfo,
+    account, authorize, backchannel, ciba, completion, consent, device, device_authorization,
+    enroll, introspect, login, logout, metadata, par, reset, revoke, token, userinfo,
 };
 use crate::failure::{Failure, Reader, respond};
 use crate::issuer::Site;
@@ -56,7 +57,17 @@ impl<'a> Target<'a> {
     /// Pages are for people; everything else is for programs.
     fn reader(&self) -> Reader {
         match self.segments() {
-            ["oauth", "token" | "userinfo" | "introspect" | "revoke" | "par", ..]
+            [
+                "oauth",
+                "token"
+                | "userinfo"
+                | "introspect"
+                | "revoke"
+                | "par"
+                | "device_authorization"
+                | "bc-authorize",
+                ..,
+            ]
             | [".well-known", ..]
             | ["healthz" | "readyz"] => Reader::Machine,
             _ => Reader::Person,
@@ -71,8 +82,16 @@ async fn route(app: &App, request: &Request, target: &Target<'_>) -> Result<Resp
     // Only documents answer HEAD: nothing else may be touched by a method that is thought to do nothing (W102).
     let read = get || request.method == Method::HEAD;
     let post = request.method == Method::POST;
-    if post && matches!(segments, ["login" | "consent" | "logout" | "enroll"]) {
+    let of_page = matches!(
+        segments,
+        ["login" | "consent" | "logout" | "enroll" | "reset" | "device" | "ciba"] | ["account", ..]
+    );
+    if post && of_page {
         crate::browser::same_origin(site, request)?;
+    }
+    // Where no mail is sent there is nothing to ask for.
+    if matches!(segments, ["reset"]) && !app.config.password_reset {
+        return Err(Failure::NotFound);
     }
     // What is the process's own is at no tenant's issuer.
     if target.slug.is_some() && matches!(segments, ["healthz" | "readyz" | "static", ..]) {
@@ -93,6 +112,12 @@ async fn route(app: &App, request: &Request, target: &Target<'_>) -> Result<Resp
         ["oauth", "introspect"] if post => introspect::post(site, request).await,
         ["oauth", "revoke"] if post => revoke::post(site, request).await,
         ["oauth", "logout"] if get || post => logout::begin(site, request).await,
+        ["oauth", "device_authorization"] if post => {
+            device_authorization::post(site, request).await
+        }
+        ["oauth", "bc-authorize"] if post => backchannel::post(site, request).await,
+        ["oauth", "bc-authorize", "complete"] if get => completion::list(site, request).await,
+        ["oauth", "bc-authorize", "complete"] if post => completion::post(site, request).await,
         [] if get => Ok(web::response::redirect_303(&site.path("/login"))),
         ["login"] if get => login::show(site, request).await,
         ["login"] if post => login::post(site, request).await,
@@ -102,6 +127,17 @@ async fn route(app: &App, request: &Request, target: &Target<'_>) -> Result<Resp
         ["logout"] if post => logout::post(site, request).await,
         ["enroll"] if get => enroll::show(site, request).await,
         ["enroll"] if post => enroll::post(site, request).await,
+        ["reset"] if get => reset::show(site, request).await,
+        ["reset"] if post => reset::post(site, request).await,
+        ["account"] if get => account::show(site, request).await,
+        ["account", "sessions", "end"] if post => account::end_sessions(site, request).await,
+        ["account", "applications", "withdraw"] if post => account::withdraw(site, request).await,
+        ["account", "password"] if post => account::change_password(site, request).await,
+        ["account", "invitations"] if post => account::answer_invitation(site, request).await,
+        ["ciba"] if get => ciba::show(site, request).await,
+        ["ciba"] if post => ciba::post(site, request).await,
+        ["device"] if get => device::show(site, request).await,
+        ["device"] if post => device::post(site, request).await,
         ["static", "style.css"] if read => Ok(metadata::style()),
         ["static", "form-post.js"] if read => Ok(metadata::form_post_script()),
         other if request.method == Method::OPTIONS && is_cross_origin(other) => {
@@ -118,9 +154,18 @@ fn allowed(segments: &[&str]) -> Option<&'static str> {
         | [".well-known", "openid-configuration" | "oauth-authorization-server" | "jwks.json"]
         | ["static", "style.css" | "form-post.js"] => Some("GET, HEAD"),
         ["oauth", "authorize" | "userinfo" | "logout"]
-        | ["login" | "consent" | "logout" | "enroll"] => Some("GET, POST"),
-        [] | ["oauth", "authorize", _] => Some("GET"),
-        ["oauth", "token" | "introspect" | "revoke" | "par"] => Some("POST"),
+        | ["oauth", "bc-authorize", "complete"]
+        | ["login" | "consent" | "logout" | "enroll" | "reset" | "device" | "ciba"] => {
+            Some("GET, POST")
+        }
+        [] | ["account"] | ["oauth", "authorize", _] => Some("GET"),
+        [
+            "oauth",
+            "token" | "introspect" | "revoke" | "par" | "device_authorization" | "bc-authorize",
+        ]
+        | ["account", "password" | "invitations"]
+        | ["account", "sessions", "end"]
+        | ["account", "applications", "withdraw"] => Some("POST"),
         _ => None,
     }
 }

@@ -3,12 +3,16 @@
 //!
 //! A module per artefact. Every look-up of something issued goes through the view `live_grants`.
 
+mod account;
 mod assertions;
 mod clients;
 mod codes;
+mod decisions;
+mod deferred;
 mod enrolments;
 mod exchange;
 mod interactions;
+mod invitations;
 mod keys;
 mod machine;
 mod pushed;
@@ -20,10 +24,15 @@ mod users;
 
 use sqlx::PgPool;
 
+pub(crate) use account::{ApplicationLine, Ending, NewPassword, SessionLine};
 pub(crate) use clients::Asker;
 pub(crate) use codes::{Access, CodeGrant, Outcome, Redeem};
+pub(crate) use decisions::{Authenticator, Decide, Reach, Waiting, Witness};
+pub(crate) use deferred::{Begun, NewRequest, RedeemDeferred, Redeemed};
+pub(crate) use enrolments::Reset;
 pub(crate) use exchange::Exchange;
 pub(crate) use interactions::{IssueCode, Visit};
+pub(crate) use invitations::InvitationLine;
 pub(crate) use machine::MachineGrant;
 pub(crate) use refresh::{Rotate, Rotated};
 pub(crate) use sessions::{NewSession, SessionRow};

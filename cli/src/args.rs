@@ -66,7 +66,7 @@ pub(crate) struct Seed {
     pub(crate) file: PathBuf,
 }
 
-/// `serve auth` and `serve admin` become that daemon; `serve all` runs all three as separate processes,
+/// `serve auth` and `serve admin` become that daemon; `serve all` runs all of them as separate processes,
 /// for development on this machine.
 #[derive(clap::Args)]
 pub(crate) struct Serve {
@@ -159,8 +159,7 @@ pub(crate) enum KeyAct {
     List,
     /// Make a key in the token; it is published and does not sign yet
     Stage {
-        /// ES256, RS256, PS256, ES384 or EdDSA
-        #[arg(long, default_value = "ES256")]
+        #[arg(long, default_value = "ES256", help = "ES256, RS256, PS256, ES384 or EdDSA")]
         algorithm: String,
         /// What it signs: token, admin or audit
         #[arg(long, default_value = "token")]
@@ -204,6 +203,8 @@ pub(crate) enum Plane {
     Admin,
     /// The signing service
     Keyd,
+    /// What calls strangers: admind in another role
+    Courier,
 }
 
 impl Plane {
@@ -211,8 +212,16 @@ impl Plane {
     pub(crate) const fn program(self) -> &'static str {
         match self {
             Self::Auth => "authd",
-            Self::Admin => "admind",
+            Self::Admin | Self::Courier => "admind",
             Self::Keyd => "keyd",
+        }
+    }
+
+    /// The daemon's name, and the flag that makes its program that daemon.
+    pub(crate) const fn role(self) -> (&'static str, Option<&'static str>) {
+        match self {
+            Self::Auth | Self::Admin | Self::Keyd => (self.program(), None),
+            Self::Courier => ("courier", Some("--courier")),
         }
     }
 }

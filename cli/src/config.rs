@@ -17,14 +17,15 @@ const CONFIG: i32 = 78;
 pub(crate) fn check(place: &Place, args: &ConfigCheck) -> Result<(), Failure> {
     let Some(daemon) = args.daemon else { return own(place) };
     let program = serve::program(daemon.program())?;
+    let (name, role) = daemon.role();
     let mut command = Command::new(&program);
+    command.args(role);
     if let Some(config) = &args.config {
         command.arg("--config").arg(config);
     }
     // Its one line on standard error goes where ours would.
     let status = command.arg("--check").stdin(Stdio::null()).status();
     let status = status.map_err(Failure::io(format!("{} cannot be started", program.display())))?;
-    let name = daemon.program();
     match status.code() {
         Some(0) => say(format!("{name}: its settings are good")),
         Some(CONFIG) => {

@@ -101,6 +101,10 @@ async fn write(
     for policy in &plan.policies {
         tally.count(Kind::Policies, protocol::put_policy(transaction, policy).await?);
     }
+    for invitation in &plan.invitations {
+        let outcome = people::put_invitation(transaction, &tenants, invitation).await?;
+        tally.count(Kind::Invitations, outcome);
+    }
     Ok(tally)
 }
 

@@ -176,17 +176,17 @@ fn request(stream: &mut impl Read) -> std::io::Result<Heard> {
     }
     let text = String::from_utf8_lossy(&bytes).into_owned();
     let (line, head) = text.split_once("\r\n").unwrap_or_default();
-    let fields: Vec<(String, String)> = head
+    let head: Vec<String> = head
         .lines()
         .filter_map(|line| line.split_once(": "))
-        .map(|(name, value)| (name.to_lowercase(), value.to_owned()))
+        .map(|(name, value)| format!("{}: {value}\n", name.to_lowercase()))
         .collect();
-    let length = fields.iter().find(|(name, _)| name == "content-length");
-    let mut body = vec![0; length.map_or(0, |(_, value)| value.parse().unwrap())];
+    let length = head.iter().find_map(|field| field.strip_prefix("content-length: "));
+    let mut body = vec![0; length.map_or(0, |length| length.trim_end().parse().unwrap())];
     stream.read_exact(&mut body)?;
     Ok(Heard {
         line: line.trim_end_matches(" HTTP/1.1").to_owned(),
-        head: fields.iter().map(|(name, value)| format!("{name}: {value}\n")).collect(),
+        head: head.concat(),
         body: String::from_utf8_lossy(&body).into_owned(),
     })
 }

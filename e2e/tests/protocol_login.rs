@@ -8,11 +8,9 @@
 #[expect(dead_code, reason = "each binary of the protocol tests uses its part of the support")]
 mod support;
 
-use std::fs;
-
-use e2e::bench::bench;
 use e2e::{Browser, Stand, tokens};
 use serde_json::json;
+use support::statements::statements;
 use support::*;
 
 fn field(browser: &Browser, name: &str) -> String {
@@ -21,6 +19,8 @@ fn field(browser: &Browser, name: &str) -> String {
 
 /// What a wrong sign-in is answered, without the numbers that differ from one request to the next.
 fn refused(stand: &Stand, user: &str, password: &str) -> (u16, Vec<(String, String)>, String) {
+    // What is asked here is what a guess is answered, not how many may be made.
+    sql(stand, "DELETE FROM throttles");
     let mut browser = stand.browser();
     browser.open(&Ask::new(TWIN).url(stand));
     let (csrf, interaction) = (field(&browser, "csrf"), field(&browser, "interaction"));
@@ -81,33 +81,6 @@ fn w128_an_unknown_person_and_a_wrong_password_get_the_same_bytes() {
         &stand,
         "DELETE FROM users WHERE email = 'eve@example.org'; UPDATE users SET status = 'active'",
     );
-}
-
-/// What authd says to PostgreSQL while `act` runs, statement by statement.
-fn statements(stand: &Stand, act: impl FnOnce()) -> Vec<String> {
-    let admin = |text: &str| bench().psql("postgres", "postgres", text).unwrap();
-    admin("ALTER SYSTEM SET log_statement = 'all'");
-    admin("ALTER SYSTEM SET log_line_prefix = '%d|%u|'");
-    let reloaded = admin("SELECT pg_reload_conf()");
-    assert_eq!(reloaded, "t");
-    let log = bench().dir().join("pg/server.log");
-    let told = || String::from_utf8_lossy(&fs::read(&log).unwrap()).into_owned();
-    e2e::bench::until("statements are logged", std::time::Duration::from_secs(20), || {
-        sql(stand, "SELECT 'marker'");
-        told().contains("SELECT 'marker'").then_some(())
-    });
-    let before = told().len();
-    act();
-    let text = told().split_off(before);
-    admin("ALTER SYSTEM RESET log_statement");
-    admin("SELECT pg_reload_conf()");
-    let own = format!("{}|opentrusty_authd|", stand.database());
-    text.lines()
-        .filter_map(|line| line.strip_prefix(&own)?.split_once("execute ")?.1.split_once(": "))
-        // Keys are looked after whether or not somebody signs in.
-        .filter(|(_, text)| !text.contains("signing_keys"))
-        .map(|(_, text)| text.to_owned())
-        .collect()
 }
 
 #[test]

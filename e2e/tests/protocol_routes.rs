@@ -14,13 +14,14 @@ use support::*;
 const FORM_TYPE: (&str, &str) = ("content-type", "application/x-www-form-urlencoded");
 
 /// Every path with the methods that it has.
-const ROUTES: [(&str, &[&str]); 15] = [
+const ROUTES: [(&str, &[&str]); 27] = [
     ("/healthz", &["GET", "HEAD"]),
     ("/readyz", &["GET", "HEAD"]),
     ("/.well-known/openid-configuration", &["GET", "HEAD"]),
     ("/.well-known/oauth-authorization-server", &["GET", "HEAD"]),
     ("/.well-known/jwks.json", &["GET", "HEAD"]),
     ("/oauth/authorize", &["GET", "POST"]),
+    ("/oauth/par", &["POST"]),
     ("/oauth/token", &["POST"]),
     ("/oauth/userinfo", &["GET", "POST"]),
     ("/oauth/introspect", &["POST"]),
@@ -30,6 +31,17 @@ const ROUTES: [(&str, &[&str]); 15] = [
     ("/consent", &["GET", "POST"]),
     ("/logout", &["GET", "POST"]),
     ("/enroll", &["GET", "POST"]),
+    ("/reset", &["GET", "POST"]),
+    ("/account", &["GET"]),
+    ("/account/sessions/end", &["POST"]),
+    ("/account/applications/withdraw", &["POST"]),
+    ("/account/password", &["POST"]),
+    ("/account/invitations", &["POST"]),
+    ("/oauth/device_authorization", &["POST"]),
+    ("/oauth/bc-authorize", &["POST"]),
+    ("/oauth/bc-authorize/complete", &["GET", "POST"]),
+    ("/device", &["GET", "POST"]),
+    ("/ciba", &["GET", "POST"]),
 ];
 
 #[test]
@@ -342,9 +354,14 @@ fn w106_no_value_becomes_a_header() {
             let target = Ask::new(WEB).without("response_type").with(name, value).target();
             assert_clean(&wire.get(&target));
         }
-        for path in
-            ["/oauth/token", "/oauth/introspect", "/oauth/revoke", "/login", "/oauth/logout"]
-        {
+        for path in [
+            "/oauth/token",
+            "/oauth/introspect",
+            "/oauth/revoke",
+            "/login",
+            "/oauth/logout",
+            "/reset",
+        ] {
             let form = [
                 ("grant_type", value),
                 ("token", value),
@@ -356,7 +373,7 @@ fn w106_no_value_becomes_a_header() {
         }
         let query =
             e2e::query(&[("state", value), ("post_logout_redirect_uri", value), ("token", value)]);
-        for path in ["/oauth/logout", "/enroll", "/login", "/consent"] {
+        for path in ["/oauth/logout", "/enroll", "/login", "/consent", "/reset"] {
             assert_clean(&wire.get(&format!("{path}?{query}")));
         }
     }
@@ -437,7 +454,9 @@ fn w121_no_origin_is_reflected_and_pages_answer_none() {
         assert!(answer.values("vary").any(|v| v.eq_ignore_ascii_case("origin")));
         assert_eq!(answer.header("access-control-allow-credentials"), None);
     }
-    for path in ["/oauth/authorize", "/login", "/consent", "/logout", "/enroll"] {
+    for path in
+        ["/oauth/authorize", "/login", "/consent", "/logout", "/enroll", "/reset", "/account"]
+    {
         let answer = wire.ask("GET", path, &[("origin", console)], b"");
         assert_eq!(answer.header("access-control-allow-origin"), None, "{path}");
     }

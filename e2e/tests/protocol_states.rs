@@ -6,6 +6,7 @@ mod support;
 
 use e2e::{Browser, Response, Stand};
 use serde_json::{Value, json};
+use support::deferred::*;
 use support::*;
 
 /// What a state leaves of the authorization endpoint for somebody who is signed in.
@@ -93,7 +94,7 @@ fn restore(stand: &Stand) {
          UPDATE tenants SET status = 'active'; UPDATE memberships SET status = 'active';
          SELECT (SELECT count(*) FROM memberships) + (SELECT count(*) FROM clients)",
     );
-    if there != "19" {
+    if there != "23" {
         stand.seed(&world());
     }
 }
@@ -176,6 +177,46 @@ fn w33_no_state_but_the_sessions_end_leaves_an_offline_grant_alive() {
             assert_bearer_refused(&userinfo(&stand, &live.access));
             assert_not_active(&ORDERS.introspect(&stand, &live.access));
         }
+        restore(&stand);
+    }
+}
+
+/// What was approved on another device and not fetched yet, and a page that is open.
+#[test]
+fn w33_w59_no_state_lets_in_what_was_decided_elsewhere() {
+    let stand = alone();
+    for state in STATES.iter().filter(|state| !state.name.starts_with("session")) {
+        issue(&stand, &Ask::new(WEB), BEN);
+        let tv = device(&stand, WEB, "openid");
+        tv.decide(&stand, BEN, "approve");
+        let id = auth_req_id(&WEB.ask_for(&stand, BEN, &[]));
+        at_page(&stand, "/ciba", BEN).submit(&[("decision", "approve")]);
+        let next = device(&stand, WEB, "openid");
+        let mut at_device = at_device(&stand, BEN);
+        at_device.submit(&[("user_code", &next.user_code)]);
+        let next_id = auth_req_id(&WEB.ask_for(&stand, BEN, &[]));
+        let mut at_ciba = at_page(&stand, "/ciba", BEN);
+        println!("{}", state.name);
+        switch(&stand, state);
+
+        for answer in [tv.poll(&stand), WEB.poll_ciba(&stand, &id)] {
+            match answer.status {
+                400 if state.name == "user deleted" => assert_tok(&answer, "invalid_grant"),
+                400 => assert_tok(&answer, "access_denied"),
+                _ => assert_client_refused(&answer, true),
+            }
+        }
+        // To agree anew is what makes good what a person or an administrator took back.
+        if !["consent withdrawn", "grant revoked"].contains(&state.name) {
+            for browser in [&mut at_device, &mut at_ciba] {
+                assert_own_page(&browser.submit(&[("decision", "approve")]).response);
+            }
+            for answer in [next.poll(&stand), WEB.poll_ciba(&stand, &next_id)] {
+                assert_no_token(&answer);
+                assert!([400, 401].contains(&answer.status), "{}", answer.status);
+            }
+        }
+        sql(&stand, "DELETE FROM deferred_requests");
         restore(&stand);
     }
 }

@@ -11,7 +11,8 @@ mod support;
 
 use std::sync::{Mutex, MutexGuard, OnceLock, PoisonError};
 
-use e2e::{Browser, Connection, Options, Racer, Response, Stand, basic, query, race};
+use e2e::{Browser, Connection, Options, Racer, Response, Stand, race};
+use support::racing::*;
 use support::*;
 use url::Url;
 
@@ -22,39 +23,6 @@ const ROUNDS: usize = 20;
 fn two_nodes() -> MutexGuard<'static, Stand> {
     static STAND: OnceLock<Mutex<Stand>> = OnceLock::new();
     STAND.get_or_init(|| Mutex::new(populated(2))).lock().unwrap_or_else(PoisonError::into_inner)
-}
-
-/// A POST by an app, addressed to a node.
-fn post(stand: &Stand, node: usize, app: App, (path, form): (&str, e2e::Form<'_>)) -> Racer {
-    let client = stand.client_of(node);
-    let url = Url::parse(&format!("{}{path}", stand.issuer())).unwrap();
-    let mut headers = vec![("content-type", "application/x-www-form-urlencoded".to_owned())];
-    let mut form = form.to_vec();
-    match app.secret {
-        Some(secret) => headers.push(basic(app.id, secret)),
-        None => form.push(("client_id", app.id)),
-    }
-    let bytes = client.bytes("POST", &url, &headers, query(&form).as_bytes());
-    Racer { address: client.address(&url), bytes }
-}
-
-fn redeeming(stand: &Stand, node: usize, ask: &Ask, code: &str) -> Racer {
-    let form = [
-        ("grant_type", "authorization_code"),
-        ("code", code),
-        ("redirect_uri", ask.app.redirect),
-        ("code_verifier", ask.pkce.verifier.as_str()),
-    ];
-    post(stand, node, ask.app, ("/oauth/token", &form))
-}
-
-fn refreshing(stand: &Stand, node: usize, app: App, token: &str) -> Racer {
-    post(
-        stand,
-        node,
-        app,
-        ("/oauth/token", &[("grant_type", "refresh_token"), ("refresh_token", token)]),
-    )
 }
 
 /// The same request from everywhere.
@@ -180,19 +148,6 @@ fn w41_what_a_revocation_races_with_is_dead_after_it() {
         assert_bearer_refused(&userinfo(&stand, &one.access));
         assert_tok(&TWIN.refresh(&stand, &one.refresh), "invalid_grant");
     }
-}
-
-/// The request that a form of the browser's page makes, addressed to a node.
-fn pressing(
-    stand: &Stand,
-    browser: &mut Browser,
-    node: usize,
-    (path, form): (&str, e2e::Form<'_>),
-) -> Racer {
-    let url = Url::parse(&format!("{}{path}", stand.issuer())).unwrap();
-    let headers = [("content-type", "application/x-www-form-urlencoded".to_owned())];
-    let bytes = browser.client().bytes("POST", &url, &headers, query(form).as_bytes());
-    Racer { address: stand.client_of(node).address(&url), bytes }
 }
 
 #[test]

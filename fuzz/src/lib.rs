@@ -8,12 +8,15 @@
 //! it: what a second parser reads differently is how filters are passed.
 #![warn(missing_docs)]
 
+mod authorization_details;
 mod authorize_request;
 mod basic;
 mod claims;
 mod client_assertion;
 mod client_metadata;
 mod cookie;
+mod deferred;
+mod detail_type;
 mod form;
 mod jwk;
 mod jwt;
@@ -26,12 +29,15 @@ mod statement;
 mod text;
 mod token_request;
 
+pub use authorization_details::authorization_details;
 pub use authorize_request::authorize_request;
 pub use basic::basic;
 pub use claims::claims;
 pub use client_assertion::client_assertion;
 pub use client_metadata::client_metadata;
 pub use cookie::cookie;
+pub use deferred::{ciba_request, device_request, user_code};
+pub use detail_type::detail_type;
 pub use form::form;
 pub use jwk::jwk;
 pub use jwt::jwt;
@@ -47,13 +53,17 @@ pub use token_request::token_request;
 pub type Target = fn(&[u8]) -> bool;
 
 /// Every target under the name of its file and its corpus.
-pub const TARGETS: [(&str, Target); 16] = [
+pub const TARGETS: [(&str, Target); 21] = [
+    ("authorization_details", authorization_details),
     ("authorize_request", authorize_request),
     ("basic", basic),
     ("claims", claims),
+    ("ciba_request", ciba_request),
     ("client_assertion", client_assertion),
     ("client_metadata", client_metadata),
     ("cookie", cookie),
+    ("detail_type", detail_type),
+    ("device_request", device_request),
     ("form", form),
     ("jwk", jwk),
     ("jwt", jwt),
@@ -64,4 +74,5 @@ pub const TARGETS: [(&str, Target); 16] = [
     ("scope", scope),
     ("statement", statement),
     ("token_request", token_request),
+    ("user_code", user_code),
 ];

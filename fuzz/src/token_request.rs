@@ -1,6 +1,7 @@
 //! The token request: who asks, and for what.
 
 use oauth::client::Presented;
+use oauth::exchange::TokenType;
 use oauth::form::Form;
 use oauth::token::TokenRequest;
 use oauth::{Error, ErrorCode};
@@ -49,6 +50,32 @@ pub fn token_request(bytes: &[u8]) -> bool {
             assert!(refresh.token.is_none_or(|token| token.reveal() == text));
             assert_eq!(refresh.scopes.is_some(), one("scope").is_some());
             assert_eq!(refresh.audiences, audiences.concat());
+        }
+        TokenRequest::ClientCredentials(credentials) => {
+            assert_eq!(credentials.scopes.is_some(), one("scope").is_some());
+            assert_eq!(credentials.audiences, audiences.concat());
+        }
+        TokenRequest::Exchange(exchange) => {
+            assert_eq!(Some(exchange.subject.token.as_str()), one("subject_token"));
+            assert_eq!(Some(exchange.subject.kind.as_str()), one("subject_token_type"));
+            let actor = exchange.actor.as_ref();
+            assert_eq!(actor.map(|actor| actor.token.as_str()), one("actor_token"));
+            assert_eq!(actor.map(|actor| actor.kind.as_str()), one("actor_token_type"));
+            assert_eq!(exchange.requested.map(TokenType::as_str), one("requested_token_type"));
+            assert_eq!(exchange.scopes.is_some(), one("scope").is_some());
+            assert_eq!(exchange.audiences, audiences.concat());
+        }
+        TokenRequest::Device(device) => {
+            let text = one("device_code").expect("a device code");
+            assert_eq!(device.code.is_some(), is_secret(text, "otd_"), "{text}");
+            assert!(device.code.is_none_or(|code| code.reveal() == text));
+            assert_eq!(device.audiences, audiences.concat());
+        }
+        TokenRequest::Ciba(ciba) => {
+            let text = one("auth_req_id").expect("a request");
+            assert_eq!(ciba.id.is_some(), is_secret(text, "otq_"), "{text}");
+            assert!(ciba.id.is_none_or(|id| id.reveal() == text));
+            assert_eq!(ciba.audiences, audiences.concat());
         }
     }
     known

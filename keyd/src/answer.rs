@@ -214,8 +214,8 @@ impl App {
         next: Statement,
         now: u64,
     ) -> Result<Reply, Refused> {
-        let body = statements::encode(&next).ok_or(Refused::Unsupported)?;
-        let input = statements::mac_input(&body).ok_or(Refused::Unsupported)?;
+        let body = statements::encode(&next).ok_or(Refused::Internal)?;
+        let input = statements::mac_input(&body).ok_or(Refused::Internal)?;
         let mac = lane.mac(MacKey::Statements, &input)?;
         let (kid, class, algorithm) = (next.kid, next.class.name(), next.algorithm.name());
         tracing::info!(act, %kid, issuer = next.issuer, class, algorithm, "key");

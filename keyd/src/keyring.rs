@@ -86,7 +86,7 @@ impl Keyring {
         let is_plain =
             issuer.bytes().all(|byte| byte.is_ascii_graphic() && !b"\"\\?#".contains(&byte));
         if !is_url || !is_plain || issuer.len() > ISSUER_MAX {
-            return Err(Refused::Unsupported);
+            return Err(Refused::InvalidIssuer);
         }
         if self.keys.len() >= KEYS_MAX { Err(Refused::Full) } else { Ok(()) }
     }

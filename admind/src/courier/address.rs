@@ -28,22 +28,19 @@ const SPECIAL_V4: [Block; 15] = [
 
 /// Of IPv6 only this is handed out for global unicast (RFC 4291 §2.4). Everything else is special by
 /// itself: `fc00::/7`, `fe80::/10`, `fec0::/10`, `ff00::/8`, `100::/64`, `5f00::/16`, `64:ff9b:1::/48`.
-const GLOBAL_V6: Block = v6([0x2000, 0, 0, 0, 0, 0, 0, 0], 3);
+const GLOBAL_V6: Block = v6(0x2000 << 112, 3);
 
 /// What is special inside of it: protocol assignments with Teredo, and two for documentation.
-const SPECIAL_V6: [Block; 3] = [
-    v6([0x2001, 0, 0, 0, 0, 0, 0, 0], 23),
-    v6([0x2001, 0xdb8, 0, 0, 0, 0, 0, 0], 32),
-    v6([0x3fff, 0, 0, 0, 0, 0, 0, 0], 20),
-];
+const SPECIAL_V6: [Block; 3] =
+    [v6(0x2001 << 112, 23), v6(0x2001_0db8 << 96, 32), v6(0x3fff << 112, 20)];
 
 /// IPv6 addresses that stand for an IPv4 address, and in which segment that one begins: mapped, compatible
 /// (`::` and `::1` among them), the well-known prefix of NAT64, 6to4.
 const EMBEDDED: [(Block, usize); 4] = [
-    (v6([0, 0, 0, 0, 0, 0xffff, 0, 0], 96), 6),
-    (v6([0, 0, 0, 0, 0, 0, 0, 0], 96), 6),
-    (v6([0x64, 0xff9b, 0, 0, 0, 0, 0, 0], 96), 6),
-    (v6([0x2002, 0, 0, 0, 0, 0, 0, 0], 16), 1),
+    (v6(0xffff << 32, 96), 6),
+    (v6(0, 96), 6),
+    (v6(0x0064_ff9b << 96, 96), 6),
+    (v6(0x2002 << 112, 16), 1),
 ];
 
 /// Whether an address can be a stranger's. What embeds an IPv4 address is judged by that one: a translator
@@ -75,8 +72,8 @@ const fn v4([a, b, c, d]: [u8; 4], bits: u8) -> Block {
     Block { first: IpAddr::V4(Ipv4Addr::new(a, b, c, d)), bits }
 }
 
-const fn v6([a, b, c, d, e, f, g, h]: [u16; 8], bits: u8) -> Block {
-    Block { first: IpAddr::V6(Ipv6Addr::new(a, b, c, d, e, f, g, h)), bits }
+const fn v6(first: u128, bits: u8) -> Block {
+    Block { first: IpAddr::V6(Ipv6Addr::from_bits(first)), bits }
 }
 
 impl Block {

@@ -209,7 +209,10 @@ impl Outbound {
             if let Ok(stream) = TcpStream::connect(address).await {
                 return self.tls.connect(name, stream).await.map_err(|error| {
                     // rustls' own errors come wrapped; what is not wrapped is the connection's.
-                    let of_tls = error.get_ref().is_some_and(|inner| inner.is::<rustls::Error>());
+                    let of_tls = error
+                        .get_ref()
+                        .and_then(|inner| inner.downcast_ref::<rustls::Error>())
+                        .is_some();
                     if of_tls { Failed::Untrusted } else { Failed::Broken }
                 });
             }

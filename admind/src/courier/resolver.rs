@@ -41,3 +41,18 @@ impl Resolver {
         real.collect()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn single_files_are_read_and_never_the_folder_that_holds_everything() {
+        let paths = Resolver::paths();
+        assert!(paths.contains(&"/etc/hosts".into()), "{paths:?}");
+        for path in &paths {
+            assert!(path.is_file() || !Path::new("/etc/hosts").starts_with(path), "{path:?}");
+        }
+        assert_eq!(Resolver::now(), Resolver::now());
+    }
+}

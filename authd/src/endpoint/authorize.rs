@@ -11,6 +11,7 @@ use web::response::redirect_303;
 use web::{Request, Response};
 use wire::Class;
 
+use super::details;
 use crate::answer;
 use crate::app::secret;
 use crate::browser::{Cookies, with_cookie};
@@ -55,6 +56,7 @@ pub(crate) async fn begin(app: &Site<'_>, request: &Request) -> Result<Response,
     {
         return answer::refuse(app, &Refusal { code, description, back: stored.back });
     }
+    app.admit_anonymous(request)?;
     let handle = secret::<Interaction>()?;
     let (browser, cookie) = cookies.browser_or_new()?;
     let hashes = (handle.hashed(), browser.hashed());
@@ -89,8 +91,15 @@ pub(super) async fn checked(
     bound: Bound,
     client: &Client,
 ) -> Result<Result<authorize::Request, Refusal>, Failure> {
+    let details = match bound.authorization_details() {
+        None => None,
+        Some(parameter) => match details::checked(app, client, parameter).await? {
+            Ok(details) => Some(details),
+            Err(error) => return Ok(Err(bound.refuse(error))),
+        },
+    };
     let defaults = app.store.default_scopes(client).await?;
-    Ok(bound.check(client, &defaults))
+    Ok(bound.check(client, &defaults).map(|request| authorize::Request { details, ..request }))
 }
 
 /// Whom an ID token of ours names; it may have expired (OIDC Core §3.1.2.1).
@@ -214,6 +223,7 @@ fn issue_of<'a>(
         browser: cookies.browser()?.hashed(),
         session,
         user,
+        consented: visit.facts.consented_here || !visit.facts.remembered.is_empty(),
         client: &visit.client,
         request: &visit.request,
         code: code.hashed(),
@@ -231,7 +241,7 @@ fn issue_of<'a>(
 }
 
 /// A new `sub`, used if this person has none here yet: random, so that it says nothing and is never reused.
-fn subject() -> Result<String, Failure> {
+pub(super) fn subject() -> Result<String, Failure> {
     use base64::Engine as _;
     let bytes = crate::app::random()?;
     let (half, _) = bytes.split_at(16);

@@ -2,6 +2,7 @@
 
 use http::StatusCode;
 use oauth::authorize::Step;
+use oauth::client::Client;
 use oauth::consent::{Decision, built_in_description};
 use oauth::ids::UserId;
 use oauth::uri::RedirectUri;
@@ -10,13 +11,13 @@ use web::response::redirect_303;
 use web::{Request, Response};
 
 use super::authorize::open;
+use super::details;
 use crate::answer;
 use crate::browser::{Cookies, Purpose, check_form, form_token};
 use crate::failure::{Failure, Problem};
 use crate::issuer::Site;
 use crate::pages::{self, Consent, ScopeLine};
 use crate::routes::{form, query};
-use crate::store::Visit;
 
 pub(crate) async fn show(app: &Site<'_>, request: &Request) -> Result<Response, Failure> {
     let query = query(request)?;
@@ -33,7 +34,8 @@ pub(crate) async fn show(app: &Site<'_>, request: &Request) -> Result<Response, 
         base: app.base(),
         client: &visit.client.metadata.client_name,
         email,
-        scopes: lines(app, &visit, &new).await?,
+        scopes: lines(app, &visit.client, &visit.request.scopes, &new).await?,
+        details: details::in_words(app, &visit.client, visit.request.details.as_ref()).await?,
         destination: &RedirectUri::csp_source(visit.request.back.uri.as_str()),
         csrf: &csrf,
         interaction: handle.reveal(),
@@ -75,24 +77,36 @@ fn purpose(subject: &str) -> Purpose<'_> {
 }
 
 /// Every scope in words: the built-in ones in ours, a tenant's own in its.
-async fn lines(app: &Site<'_>, visit: &Visit, new: &ScopeSet) -> Result<Vec<ScopeLine>, Failure> {
-    let described = match visit.client.tenant {
+pub(super) async fn lines(
+    app: &Site<'_>,
+    client: &Client,
+    scopes: &ScopeSet,
+    new: &ScopeSet,
+) -> Result<Vec<ScopeLine>, Failure> {
+    let described = match client.tenant {
         Some(tenant) => app.store.scope_descriptions(tenant).await?,
         None => Vec::new(),
     };
-    let words = |name: &str| {
-        let own = described.iter().find(|(own, words)| own == name && !words.is_empty());
-        built_in_description(name)
-            .or(own.map(|(_, words)| words.as_str()))
-            .map_or_else(|| format!("Use “{name}”"), str::to_owned)
-    };
+    let own = || described.iter().map(|(name, words)| (name.as_str(), words.as_str()));
     let line = |name: &str| ScopeLine {
         name: name.to_owned(),
-        words: words(name),
-        is_new: new.contains(name) && *new != visit.request.scopes,
+        words: scope_in_words(name, own()),
+        is_new: new.contains(name) && new != scopes,
     };
-    let mut lines: Vec<_> = visit.request.scopes.iter().map(line).collect();
+    let mut lines: Vec<_> = scopes.iter().map(line).collect();
     // What every sign-in asks comes first, the rest in order.
     lines.sort_by_key(|line| line.name != oauth::scope::OPENID);
     Ok(lines)
+}
+
+/// A scope as a person reads it; `own` is what its tenant says of scopes: name, words.
+pub(super) fn scope_in_words<'a>(
+    name: &str,
+    mut own: impl Iterator<Item = (&'a str, &'a str)>,
+) -> String {
+    built_in_description(name)
+        .or_else(|| {
+            own.find(|(own, words)| *own == name && !words.is_empty()).map(|(_, words)| words)
+        })
+        .map_or_else(|| format!("Use “{name}”"), str::to_owned)
 }

@@ -10,7 +10,7 @@ use web::{Request, Response};
 use crate::browser::{Cookies, Purpose, check_form, form_token, with_cookie};
 use crate::failure::{Failure, Problem};
 use crate::issuer::Site;
-use crate::pages::{self, Enroll};
+use crate::pages::{self, Enroll, Next};
 use crate::routes::{form, query};
 
 pub(crate) async fn show(app: &Site<'_>, request: &Request) -> Result<Response, Failure> {
@@ -34,7 +34,7 @@ pub(crate) async fn post(app: &Site<'_>, request: &Request) -> Result<Response, 
     if !app.store.enrol(token.hashed(), hash.expose_secret(), request.id.as_str()).await? {
         return Err(Failure::Page(Problem::Link));
     }
-    pages::message_then_sign_in(app, "Your password is set", "You can use it from now on.")
+    pages::message_then(app, Next::SignIn, "Your password is set", "You can use it from now on.")
 }
 
 async fn link(app: &Site<'_>, text: Option<&str>) -> Result<(Plain<Enrolment>, String), Failure> {

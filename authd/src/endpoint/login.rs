@@ -18,15 +18,18 @@ use crate::browser::{Cookies, Purpose, check_form, form_token, set_session, with
 use crate::failure::{Failure, Problem};
 use crate::hasher::Verdict;
 use crate::issuer::Site;
-use crate::pages::{self, Login};
+use crate::pages::{self, Login, Next};
 use crate::routes::{form, query};
 use crate::store::{Admission, NewSession, Visit};
+
+/// Most characters of a browser's name that are kept.
+const USER_AGENT_MAX: usize = 256;
 
 pub(crate) async fn show(app: &Site<'_>, request: &Request) -> Result<Response, Failure> {
     let query = query(request)?;
     let one = |name| query.one(name).map_err(|_| Failure::Page(Problem::Expired));
     let Some(handle) = one("interaction")? else {
-        return match one("to")?.and_then(Landing::parse) {
+        return match Landing::of(&query) {
             Some(landing) => show_before(app, request, landing).await,
             None => show_alone(app, request).await,
         };
@@ -49,7 +52,8 @@ async fn show_alone(app: &Site<'_>, request: &Request) -> Result<Response, Failu
     if let Some(secret) = cookies.session
         && let Some(session) = app.store.session(secret, app.config.lifetimes.idle_s).await?
     {
-        return pages::message("You are signed in", &format!("as {}.", session.email));
+        let text = format!("as {}.", session.email);
+        return pages::message_then(app, Next::Account, "You are signed in", &text);
     }
     let (browser, cookie) = cookies.browser_or_new()?;
     let page =
@@ -115,6 +119,7 @@ async fn render(
         username: attempt.username,
         csrf: &csrf,
         failed: attempt.failed,
+        reset: app.config.password_reset,
     };
     let csp = pages::csp(waiting.map(|(_, visit)| &visit.request.back.uri));
     pages::page(StatusCode::OK, &page, &csp)
@@ -136,7 +141,7 @@ pub(crate) async fn post(app: &Site<'_>, request: &Request) -> Result<Response, 
     };
     let flow = match &opened {
         Some((handle, visit)) => Flow::Interaction(handle, visit),
-        None => Flow::Alone(one("to")?.and_then(Landing::parse)),
+        None => Flow::Alone(Landing::of(&form)),
     };
     let typed = one("username")?.unwrap_or_default();
     let password = SecretString::from(one("password")?.unwrap_or_default());
@@ -160,6 +165,9 @@ pub(crate) async fn post(app: &Site<'_>, request: &Request) -> Result<Response, 
         lifetime_s: app.config.lifetimes.session_s,
         idle_s: app.config.lifetimes.idle_s,
         interaction: flow.interaction().map(|(handle, _)| handle.hashed()),
+        browser: cookies.browser()?.hashed(),
+        address: request.client.to_string(),
+        user_agent: user_agent(request),
         request_id: request.id.as_str(),
     };
     if !app.store.sign_in(&session).await? {
@@ -173,9 +181,16 @@ pub(crate) async fn post(app: &Site<'_>, request: &Request) -> Result<Response, 
     Ok(with_cookie(redirect_303(&next), Some(set_session(&secret)?)))
 }
 
+/// What the browser says it is, cut to what the table holds.
+fn user_agent(request: &Request) -> Option<String> {
+    let said = request.header("user-agent").ok().flatten()?;
+    let shown: String = said.chars().filter(|c| !c.is_control()).take(USER_AGENT_MAX).collect();
+    Some(shown).filter(|shown| !shown.is_empty())
+}
+
 /// Who signed in, and the hash that says so. The attempt is taken from every counter before anything is verified
 /// (W130), and given back when it was good.
-async fn verified(
+pub(super) async fn verified(
     app: &Site<'_>,
     request: &Request,
     typed: &str,
@@ -221,7 +236,7 @@ async fn counters(
     account: &str,
     known: bool,
 ) -> Result<Vec<Key>, Failure> {
-    let network = request.peer.ip();
+    let network = web::network(request.client);
     let of_network = app.throttle_key(Door::Address, &network.to_string()).await?;
     if known {
         let browser = Cookies::of(request).browser()?.hashed();

@@ -2,6 +2,7 @@
 //! keyd or PostgreSQL spends nothing. One module per grant; what they share is in [`issue`].
 
 mod code;
+mod deferred;
 mod exchange;
 mod issue;
 mod machine;
@@ -35,6 +36,12 @@ pub(crate) async fn post(app: &Site<'_>, request: &Request) -> Result<Response, 
         Ok(TokenRequest::Exchange(wanted)) => {
             exchange::exchange(app, request, &presented, &wanted).await?
         }
+        Ok(TokenRequest::Device(wanted)) => {
+            deferred::redeem(app, request, &presented, wanted.into()).await?
+        }
+        Ok(TokenRequest::Ciba(wanted)) => {
+            deferred::redeem(app, request, &presented, wanted.into()).await?
+        }
         Err(error) => {
             let asker = app.store.asker(app.issuer(), presented.client_id()).await?;
             authenticate(app, request, asker, &presented).await?;
@@ -45,7 +52,7 @@ pub(crate) async fn post(app: &Site<'_>, request: &Request) -> Result<Response, 
 }
 
 /// Whether the client is registered for the grant (W30).
-fn check_grant(client: &Authenticated, grant: GrantType) -> Result<(), Error> {
+pub(super) fn check_grant(client: &Authenticated, grant: GrantType) -> Result<(), Error> {
     if client.metadata.grant_types.contains(&grant) {
         return Ok(());
     }

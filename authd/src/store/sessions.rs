@@ -2,7 +2,7 @@
 
 use oauth::Hashed;
 use oauth::ids::{SessionId, UserId};
-use oauth::secret::{Interaction, Session};
+use oauth::secret::{Browser, Interaction, Session};
 use secrecy::{ExposeSecret as _, SecretString};
 use store::audit::Event;
 
@@ -13,6 +13,8 @@ pub(crate) struct SessionRow {
     pub(crate) id: SessionId,
     pub(crate) user: UserId,
     pub(crate) email: String,
+    /// Seconds since the person last proved who they are.
+    pub(crate) age_s: i64,
 }
 
 /// What a successful sign-in writes.
@@ -28,6 +30,11 @@ pub(crate) struct NewSession<'a> {
     /// A session that has been idle for longer is not taken over.
     pub(crate) idle_s: u32,
     pub(crate) interaction: Option<Hashed<Interaction>>,
+    /// It becomes one that the account knows (W132).
+    pub(crate) browser: Hashed<Browser>,
+    /// Shown to the person on `/account`, and believed for nothing.
+    pub(crate) address: String,
+    pub(crate) user_agent: Option<String>,
     pub(crate) request_id: &'a str,
 }
 
@@ -41,7 +48,9 @@ impl Store {
     ) -> Result<Option<SessionRow>, StoreError> {
         let row = sqlx::query!(
             r#"WITH found AS (
-                   SELECT s.id, s.user_id, u.email, s.last_seen_at FROM sessions s
+                   SELECT s.id, s.user_id, u.email, s.last_seen_at,
+                       extract(epoch FROM now() - s.auth_time)::bigint AS age_s
+                   FROM sessions s
                        JOIN users u ON u.id = s.user_id AND u.status = 'active'
                    WHERE s.secret_hash = $1 AND s.ended_at IS NULL AND s.expires_at > now()
                      AND s.last_seen_at > now() - make_interval(secs => $2)
@@ -49,7 +58,7 @@ impl Store {
                    UPDATE sessions SET last_seen_at = now()
                    WHERE id IN (SELECT id FROM found WHERE last_seen_at < now() - interval '1 minute')
                )
-               SELECT id, user_id, email FROM found"#,
+               SELECT id, user_id, email, age_s AS "age_s!" FROM found"#,
             secret.as_bytes(),
             f64::from(idle_s),
         )
@@ -59,6 +68,7 @@ impl Store {
             id: SessionId(row.id),
             user: UserId(row.user_id),
             email: row.email,
+            age_s: row.age_s,
         }))
     }
 
@@ -82,7 +92,8 @@ impl Store {
             r#"WITH held AS (
                    SELECT user_id FROM credentials WHERE user_id = $4 AND password_hash = $9 FOR SHARE
                ), renewed AS (
-                   UPDATE sessions SET secret_hash = $2, auth_time = now(), last_seen_at = now(), amr = ARRAY['pwd']
+                   UPDATE sessions SET secret_hash = $2, auth_time = now(), last_seen_at = now(), amr = ARRAY['pwd'],
+                       address = $12, user_agent = $13
                    WHERE secret_hash = $3 AND user_id IN (SELECT user_id FROM held) AND ended_at IS NULL
                      AND expires_at > now() AND last_seen_at > now() - make_interval(secs => $10)
                    RETURNING id
@@ -91,12 +102,15 @@ impl Store {
                    WHERE secret_hash = $3 AND id NOT IN (SELECT id FROM renewed) AND ended_at IS NULL
                      AND EXISTS (SELECT FROM held)
                ), made AS (
-                   INSERT INTO sessions (id, secret_hash, user_id, amr, expires_at)
-                   SELECT $1, $2, user_id, ARRAY['pwd'], now() + make_interval(secs => $5) FROM held
+                   INSERT INTO sessions (id, secret_hash, user_id, amr, expires_at, address, user_agent)
+                   SELECT $1, $2, user_id, ARRAY['pwd'], now() + make_interval(secs => $5), $12, $13 FROM held
                    WHERE NOT EXISTS (SELECT FROM renewed) RETURNING id
                ), noted AS (
                    UPDATE interactions SET authenticated_at = now(), consented_by = NULL
                    WHERE handle_hash = $6 AND completed_at IS NULL AND EXISTS (SELECT FROM held)
+               ), known AS (
+                   INSERT INTO known_browsers (user_id, browser_hash) SELECT user_id, $11 FROM held
+                   ON CONFLICT (user_id, browser_hash) DO UPDATE SET last_at = now()
                ), audited AS (
                    INSERT INTO audit_events (plane, type, actor_type, actor, target_type, target, request_id)
                    SELECT 'auth', $7, 'user', $4::uuid::text, 'session', id::text, $8
@@ -113,6 +127,9 @@ impl Store {
             new.request_id,
             new.verified.expose_secret(),
             f64::from(new.idle_s),
+            new.browser.as_bytes(),
+            new.address,
+            new.user_agent,
         )
         .fetch_one(&self.pool)
         .await?;

@@ -41,6 +41,7 @@ async fn rows(pool: &PgPool) -> Vec<String> {
         "audiences",
         "clients",
         "client_secrets",
+        "invitations",
         "audit_events",
     ] {
         let sql = sqlx::AssertSqlSafe(format!("SELECT t::text FROM {table} t ORDER BY 1"));
@@ -212,6 +213,21 @@ async fn nothing_is_written_unless_all_of_it_can_be(pool: PgPool) {
             json!({"email": "c@d", "platform_roles": ["tenant_admin"]}),
             "users[0].platform_roles[0]: \"tenant_admin\" is a role of a tenant",
         ),
+        (
+            "invitations",
+            json!({"tenant": "acme", "email": "Bob@example.org"}),
+            "invitations[0].email: is a member of this tenant already",
+        ),
+        (
+            "invitations",
+            json!({"tenant": "acme", "email": "nobody@example.org"}),
+            "invitations[0].email: no such account",
+        ),
+        (
+            "invitations",
+            json!({"tenant": "none", "email": "bob@example.org"}),
+            "invitations[0].tenant: ",
+        ),
         ("scopes", json!({"tenant": "none", "name": "x"}), "scopes[0].tenant: "),
         ("audiences", json!({"tenant": "none", "identifier": "x"}), "audiences[0].tenant: "),
         (
@@ -232,4 +248,93 @@ async fn nothing_is_written_unless_all_of_it_can_be(pool: PgPool) {
         assert!(problem.starts_with(path), "{problem}");
         assert_eq!(rows(&pool).await, before, "{path}");
     }
+}
+
+#[sqlx::test(migrator = "store::schema::MIGRATOR")]
+async fn an_invitation_is_made_once_and_stays_as_it_was_answered(pool: PgPool) {
+    seed(&pool, &declared()).await.unwrap();
+    let file = json!({"invitations": [{"tenant": "other", "email": "bob@example.org"}]});
+    assert!(seed(&pool, &file).await.unwrap().changed());
+    let invited = "SELECT count(*) FROM audit_events WHERE type = 'membership.invited'";
+    assert_eq!(count(&pool, invited).await, 1);
+    sqlx::raw_sql("UPDATE invitations SET accepted_at = now(); SELECT join_invited(10)")
+        .execute(&pool)
+        .await
+        .unwrap();
+    let before = rows(&pool).await;
+    assert!(!seed(&pool, &file).await.unwrap().changed(), "a member by this very invitation");
+    assert_eq!(rows(&pool).await, before);
+}
+
+/// As admind calls it; that the function runs with the owner's rights is tried in e2e.
+#[sqlx::test(migrator = "store::schema::MIGRATOR")]
+async fn who_accepted_joins_once_with_the_roles_of_the_invitation_but_never_as_owner(pool: PgPool) {
+    seed(&pool, &declared()).await.unwrap();
+    let invite = |email: &str, tenant: &str, over: &str| {
+        sqlx::AssertSqlSafe(format!(
+            "INSERT INTO invitations (tenant_id, user_id, roles, accepted_at, declined_at)
+             SELECT t.id, u.id, {over} FROM tenants t, users u
+             WHERE t.slug = '{tenant}' AND u.email_key = '{email}'"
+        ))
+    };
+    for text in [
+        invite(
+            "ana@example.org",
+            "other",
+            "ARRAY['tenant_owner', 'tenant_admin', 'platform_admin', 'boss'], now(), NULL",
+        ),
+        invite("bob@example.org", "other", "'{}', NULL, now()"),
+    ] {
+        sqlx::raw_sql(text).execute(&pool).await.unwrap();
+    }
+    assert_eq!(count(&pool, "SELECT join_invited(0)").await, 1);
+    assert_eq!(count(&pool, "SELECT join_invited(100)").await, 0);
+    let of_other = "FROM tenants t WHERE t.slug = 'other' AND t.id =";
+    let text = |sql: String| sqlx::query_scalar::<_, String>(sqlx::AssertSqlSafe(sql));
+    let roles = format!(
+        "SELECT string_agg(role, ' ') FROM role_assignments r WHERE EXISTS (SELECT {of_other} r.tenant_id)"
+    );
+    assert_eq!(text(roles).fetch_one(&pool).await.unwrap(), "tenant_admin");
+    let members = format!(
+        "SELECT string_agg(u.email_key, ' ') FROM memberships m JOIN users u ON u.id = m.user_id
+         WHERE EXISTS (SELECT {of_other} m.tenant_id)"
+    );
+    assert_eq!(text(members).fetch_one(&pool).await.unwrap(), "ana@example.org");
+    let joined =
+        "SELECT count(*) FROM audit_events WHERE type = 'membership.joined' AND plane = 'admin'";
+    assert_eq!(count(&pool, joined).await, 1);
+}
+
+#[sqlx::test(migrator = "store::schema::MIGRATOR")]
+async fn a_message_keeps_its_body_only_until_it_is_sent_or_too_old(pool: PgPool) {
+    let row = |name: &str, over: &str| {
+        format!(
+            "INSERT INTO outbox (id, kind, url, bearer, body, created_at, done_at, failed_at)
+             VALUES (gen_random_uuid(), 'reset_mail', '{name}', 'b', '{{\"link\": \"x\"}}', {over});"
+        )
+    };
+    let rows = [
+        row("waiting", "now() - interval '59 minutes', NULL, NULL"),
+        row("late", "now() - interval '61 minutes', NULL, NULL"),
+        row("done", "now(), NULL, NULL"),
+        row("failed", "now(), NULL, NULL"),
+        row("old", "now() - interval '9 days', NULL, now() - interval '8 days'"),
+    ];
+    let over = "UPDATE outbox SET done_at = now() WHERE url = 'done';
+                UPDATE outbox SET failed_at = now() WHERE url = 'failed'";
+    sqlx::raw_sql(sqlx::AssertSqlSafe(rows.concat() + over)).execute(&pool).await.unwrap();
+    count(&pool, "SELECT sweep_expired(100)").await;
+    let left: Vec<(String, bool, bool)> = sqlx::query_as(
+        "SELECT url, body = '{}' AND bearer IS NULL, failed_at IS NOT NULL FROM outbox ORDER BY url",
+    )
+    .fetch_all(&pool)
+    .await
+    .unwrap();
+    let expected = [
+        ("done", true, false),
+        ("failed", true, true),
+        ("late", true, true),
+        ("waiting", false, false),
+    ];
+    assert_eq!(left, expected.map(|(name, empty, failed)| (name.to_owned(), empty, failed)));
 }

@@ -20,6 +20,15 @@ pub(super) struct Declared {
     pub(super) issuers: Vec<TenantIssuer>,
     pub(super) authorization_detail_types: Vec<DetailType>,
     pub(super) exchange_policies: Vec<ExchangePolicy>,
+    pub(super) invitations: Vec<Invitation>,
+}
+
+/// An existing account that a tenant asks to join.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Invitation {
+    pub(super) tenant: String,
+    pub(super) email: String,
 }
 
 /// A tenant that gets an issuer of its own.

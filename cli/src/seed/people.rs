@@ -4,12 +4,15 @@ use std::collections::HashMap;
 
 use oauth::ids::TenantId;
 use secrecy::{ExposeSecret as _, SecretString};
+use serde_json::json;
 use sqlx::PgConnection;
+use store::audit::Event;
 use uuid::Uuid;
 
-use super::plan::{Located, Person};
+use super::plan::{Invitation, Located, Person};
 use super::tally::{Kind, Tally};
 use super::vocabulary::Tenants;
+use crate::audit;
 use crate::failure::Failure;
 use crate::outcome::Outcome;
 use crate::password::{self, Candidate};
@@ -165,6 +168,44 @@ async fn put_authority(
         tally.count(Kind::Roles, assign(transaction, user, role, None).await?);
     }
     Ok(())
+}
+
+/// An invitation that is there, answered or not, stays as it is.
+pub(super) async fn put_invitation(
+    transaction: &mut PgConnection,
+    tenants: &Tenants,
+    invitation: &Invitation,
+) -> Result<Outcome, Failure> {
+    let tenant = tenants.find(&invitation.tenant)?;
+    let found = sqlx::query!(
+        r#"SELECT u.id,
+               EXISTS (SELECT FROM invitations i WHERE i.user_id = u.id AND i.tenant_id = $2) AS "invited!",
+               EXISTS (SELECT FROM memberships m WHERE m.user_id = u.id AND m.tenant_id = $2) AS "member!"
+           FROM users u WHERE u.email_key = $1"#,
+        invitation.account.value,
+        tenant.0
+    )
+    .fetch_optional(&mut *transaction)
+    .await?;
+    let refused = |problem: &str| Failure::value(&invitation.account.path, problem);
+    let found = found.ok_or_else(|| refused("no such account, here or in the database"))?;
+    if found.invited {
+        return Ok(Outcome::Unchanged);
+    }
+    if found.member {
+        return Err(refused("is a member of this tenant already"));
+    }
+    sqlx::query!(
+        "INSERT INTO invitations (tenant_id, user_id) VALUES ($1, $2)",
+        tenant.0,
+        found.id
+    )
+    .execute(&mut *transaction)
+    .await?;
+    let about = found.id.to_string();
+    let data = json!({ "tenant": invitation.tenant.value });
+    audit::write(transaction, Event::MembershipInvited, Some(("user", &about)), &data).await?;
+    Ok(Outcome::Created)
 }
 
 fn made_or_there(rows: u64) -> Outcome {

@@ -31,6 +31,13 @@ pub(super) struct Plan {
     pub(super) issuers: Vec<Slug>,
     pub(super) detail_types: Vec<DetailType>,
     pub(super) policies: Vec<ExchangePolicy>,
+    pub(super) invitations: Vec<Invitation>,
+}
+
+pub(super) struct Invitation {
+    pub(super) tenant: Slug,
+    /// The canonical spelling.
+    pub(super) account: Located<String>,
 }
 
 pub(super) struct Tenant {
@@ -99,7 +106,13 @@ impl Plan {
             policies: each("exchange_policies", declared.exchange_policies, |path, given| {
                 protocol::policy(path, given, api)
             })?,
+            invitations: each("invitations", declared.invitations, invitation)?,
         };
+        once(
+            "invitations",
+            "email",
+            plan.invitations.iter().map(|one| (&one.tenant.value, &one.account.value)),
+        )?;
         once("issuers", "tenant", plan.issuers.iter().map(|one| &one.value))?;
         once(
             "authorization_detail_types",
@@ -222,6 +235,16 @@ fn membership(path: &str, given: file::Membership) -> Result<Membership, Failure
     Ok(Membership {
         tenant: slug(format!("{path}.tenant"), given.tenant)?,
         roles: located(&format!("{path}.roles"), given.roles),
+    })
+}
+
+fn invitation(path: &str, given: file::Invitation) -> Result<Invitation, Failure> {
+    let at = |field: &str| format!("{path}.{field}");
+    let value = oauth::account::email_key(&given.email)
+        .ok_or_else(|| Failure::value(at("email"), "not an e-mail address"))?;
+    Ok(Invitation {
+        tenant: slug(at("tenant"), given.tenant)?,
+        account: Located { path: at("email"), value },
     })
 }
 

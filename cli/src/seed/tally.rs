@@ -21,6 +21,7 @@ pub(super) enum Kind {
     DetailTypes,
     #[serde(rename = "exchange_policies")]
     Policies,
+    Invitations,
 }
 
 impl Kind {
@@ -36,6 +37,7 @@ impl Kind {
             Self::Issuers => "issuers",
             Self::DetailTypes => "detail types",
             Self::Policies => "policies",
+            Self::Invitations => "invitations",
         }
     }
 }

@@ -13,13 +13,13 @@ mod step;
 use std::fmt;
 
 use serde::{Deserialize, Serialize};
-use serde_json::Value;
 
 use crate::claims_request::{ClaimsRequest, InvalidClaims};
 use crate::client::{Authenticated, Client, GrantType};
 use crate::form::{Form, FormError};
 use crate::ids::ClientId;
 use crate::pkce::Challenge;
+use crate::rar::Details;
 use crate::secret::{Plain, Pushed};
 use crate::{Error, ErrorCode, ScopeSet, scope};
 
@@ -271,13 +271,23 @@ pub struct Request {
     pub id_token_claims: Vec<String>,
     /// RFC 9396 `authorization_details`.
     #[serde(default)]
-    pub details: Option<Value>,
+    pub details: Option<Details>,
 }
 
 impl Bound {
     /// An ID token of ours, as a hint about the user; its signature is for whoever holds keys to check.
     pub fn id_token_hint(&self) -> Option<&str> {
         self.form.one("id_token_hint").ok().flatten()
+    }
+
+    /// RFC 9396 `authorization_details`; their types are for whoever knows the tenant to check.
+    pub fn authorization_details(&self) -> Option<&str> {
+        self.form.one("authorization_details").ok().flatten()
+    }
+
+    /// The answer to details that the client may not ask for.
+    pub fn refuse(self, error: Error) -> Refusal {
+        Refusal { code: error.code, description: error.description, back: self.back }
     }
 
     /// The answer to a hint that is not ours.
@@ -300,7 +310,7 @@ impl Bound {
     }
 }
 
-type Problem = (ErrorCode, &'static str);
+pub(crate) type Problem = (ErrorCode, &'static str);
 
 fn check(
     form: &Form,
@@ -378,7 +388,7 @@ fn unsupported(form: &Form) -> Result<(), Problem> {
 }
 
 /// Every scope asked for must be the client's; nothing is silently widened or dropped (W13).
-fn requested_scopes(
+pub(crate) fn requested_scopes(
     text: Option<&str>,
     client: &Client,
     defaults: &ScopeSet,
@@ -401,7 +411,7 @@ fn requested_scopes(
 }
 
 /// RFC 8707 `resource` and OryxID's `audience` choose among the client's own audiences.
-fn requested_audiences(form: &Form, client: &Client) -> Result<Vec<String>, Problem> {
+pub(crate) fn requested_audiences(form: &Form, client: &Client) -> Result<Vec<String>, Problem> {
     let mut chosen: Vec<String> = Vec::new();
     for audience in form.all("resource").chain(form.all("audience")) {
         if !client.metadata.audiences.iter().any(|own| own == audience) {

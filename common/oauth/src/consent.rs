@@ -2,7 +2,7 @@
 
 use crate::form::Form;
 
-/// What was pressed on a page that asks: consent now, device and CIBA later.
+/// What was pressed on a page that asks: consent, device and CIBA.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Decision {
     /// `decision=approve`.
@@ -31,6 +31,7 @@ pub fn built_in_description(scope: &str) -> Option<&'static str> {
         "address" => Some("Read your postal address"),
         "phone" => Some("Read your phone number"),
         "offline_access" => Some("Keep access while you are away"),
+        "opentrusty:ciba" => Some("Answer sign-in requests on your behalf"),
         "opentrusty:admin" => Some("Administer this installation on your behalf"),
         _ => None,
     }

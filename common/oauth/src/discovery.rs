@@ -22,11 +22,13 @@ const METHODS: [&str; 4] = ["client_secret_basic", "client_secret_post", "privat
 /// Those that prove anything.
 const PROVING: [&str; 3] = ["client_secret_basic", "client_secret_post", "private_key_jwt"];
 /// Every grant that the token endpoint serves.
-const GRANTS: [GrantType; 4] = [
+const GRANTS: [GrantType; 6] = [
     GrantType::AuthorizationCode,
     GrantType::RefreshToken,
     GrantType::ClientCredentials,
     GrantType::TokenExchange,
+    GrantType::DeviceCode,
+    GrantType::Ciba,
 ];
 
 /// The document of `issuer` (no trailing slash).
@@ -48,6 +50,10 @@ pub fn document(issuer: &str, offered: &Offered) -> Value {
         "introspection_endpoint": at("/oauth/introspect"),
         "revocation_endpoint": at("/oauth/revoke"),
         "end_session_endpoint": at("/oauth/logout"),
+        "device_authorization_endpoint": at("/oauth/device_authorization"),
+        "backchannel_authentication_endpoint": at("/oauth/bc-authorize"),
+        "backchannel_token_delivery_modes_supported": ["poll", "ping"],
+        "backchannel_user_code_parameter_supported": false,
         "scopes_supported": [scope::OPENID, "profile", "email", scope::OFFLINE_ACCESS],
         "response_types_supported": ["code"],
         "response_modes_supported": ["query", "form_post"],

@@ -5,7 +5,7 @@
 //!
 //! Where to start reading: [`authorize`] (request → interaction → code), then [`code`] and [`refresh`]
 //! (artefact → tokens). Every parser of public bytes is here too: [`form`], [`basic`], [`cookie`],
-//! [`jwt`], [`jwk`], [`assertion`], [`uri`].
+//! [`jwt`], [`jwk`], [`assertion`], [`rar`], [`uri`].
 #![warn(missing_docs)]
 
 pub mod account;
@@ -18,6 +18,7 @@ pub mod client;
 pub mod code;
 pub mod consent;
 pub mod cookie;
+pub mod deferred;
 pub mod discovery;
 pub mod error;
 pub mod exchange;
@@ -30,9 +31,11 @@ pub mod logout;
 pub mod machine;
 pub mod password;
 pub mod pkce;
+pub mod rar;
 pub mod refresh;
 pub mod scope;
 pub mod secret;
+pub mod text;
 pub mod throttle;
 pub mod time;
 pub mod token;

@@ -19,10 +19,12 @@ pub const OPENID: &str = "openid";
 pub const OFFLINE_ACCESS: &str = "offline_access";
 /// The management API; for first-party clients of the platform only.
 pub const ADMIN: &str = "opentrusty:admin";
+/// Answering sign-in requests (CIBA) on a person's behalf: for their authenticator app, a first-party client.
+pub const CIBA: &str = "opentrusty:ciba";
 /// Scopes that exist without being defined by a tenant (OIDC Core §5.4, §11). What is not stored about
 /// people (`address`, `phone`) may be asked for and releases nothing.
-pub const BUILT_IN: [&str; 7] =
-    [OPENID, "profile", "email", "address", "phone", OFFLINE_ACCESS, ADMIN];
+pub const BUILT_IN: [&str; 8] =
+    [OPENID, "profile", "email", "address", "phone", OFFLINE_ACCESS, ADMIN, CIBA];
 
 /// Text that is no scope, or too many of them.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

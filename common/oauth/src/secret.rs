@@ -47,6 +47,12 @@ kinds! {
     OpaqueAccess = "ota_"
     /// What a pushed authorization request is called, after the URN's own words.
     Pushed = "otu_"
+    /// What a device polls with (RFC 8628 §3.2).
+    DeviceCode = "otd_"
+    /// What a CIBA client polls with (CIBA §7.3).
+    AuthReqId = "otq_"
+    /// What a person or their authenticator app names a CIBA request by. Never told to the client.
+    ApprovalHandle = "oth_"
     /// A client secret that we made (registered ones may look otherwise).
     Client = "otk_"
 }

@@ -29,10 +29,26 @@ events! {
     SignedOut = "user.signed_out",
     /// A one-time link set a password.
     Enrolled = "user.enrolled",
+    /// A person ended a session of theirs in another browser.
+    SessionEnded = "session.ended",
+    /// A person replaced their password by another; nothing that the old one began is alive.
+    PasswordChanged = "user.password_changed",
+    /// Somebody asked for a link to a new password; without an actor, no account could be sent one.
+    ResetAsked = "user.reset_asked",
     /// A person agreed to scopes.
     ConsentGranted = "consent.granted",
     /// A person said no.
     ConsentDenied = "consent.denied",
+    /// A person took back what an application may do.
+    ConsentWithdrawn = "consent.withdrawn",
+    /// A tenant asked an existing account to join.
+    MembershipInvited = "membership.invited",
+    /// The person said yes.
+    MembershipAccepted = "membership.accepted",
+    /// The person said no.
+    MembershipDeclined = "membership.declined",
+    /// An accepted invitation became a membership.
+    MembershipJoined = "membership.joined",
     /// A code was issued.
     CodeIssued = "code.issued",
     /// A code was presented wrongly and is spent.
@@ -47,6 +63,10 @@ events! {
     MachineGranted = "tokens.granted",
     /// A client exchanged a token for another.
     TokensExchanged = "tokens.exchanged",
+    /// A person let a device or application in that had asked from elsewhere.
+    RequestApproved = "request.approved",
+    /// A person refused one.
+    RequestDeclined = "request.declined",
     /// A grant was no longer alive when its artefact was presented.
     GrantDead = "grant.dead",
     /// A spent refresh token was presented; its family is dead.

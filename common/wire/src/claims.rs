@@ -26,15 +26,29 @@ impl std::error::Error for ClaimsError {}
 
 /// Reads one JSON object: UTF-8, no duplicate members at any depth, at most 16 levels, nothing after it.
 pub fn strict_object(bytes: &[u8]) -> Result<Map<String, Value>, ClaimsError> {
-    let mut reader = serde_json::Deserializer::from_slice(bytes);
-    let value = Strict { depth: 0 }.deserialize(&mut reader).map_err(|_| ClaimsError)?;
-    reader.end().map_err(|_| ClaimsError)?;
-    match value {
+    match strict(bytes)? {
         Value::Object(map) => Ok(map),
         Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) | Value::Array(_) => {
             Err(ClaimsError)
         }
     }
+}
+
+/// Reads one JSON array by the same rules.
+pub fn strict_array(bytes: &[u8]) -> Result<Vec<Value>, ClaimsError> {
+    match strict(bytes)? {
+        Value::Array(items) => Ok(items),
+        Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) | Value::Object(_) => {
+            Err(ClaimsError)
+        }
+    }
+}
+
+fn strict(bytes: &[u8]) -> Result<Value, ClaimsError> {
+    let mut reader = serde_json::Deserializer::from_slice(bytes);
+    let value = Strict { depth: 0 }.deserialize(&mut reader).map_err(|_| ClaimsError)?;
+    reader.end().map_err(|_| ClaimsError)?;
+    Ok(value)
 }
 
 #[derive(Clone, Copy)]
@@ -133,6 +147,14 @@ mod tests {
         }
         assert!(strict_object(b"{\"a\":\"\xff\"}").is_err());
         assert!(strict_object(b" {\"a\":1} \n").is_ok());
+    }
+
+    #[test]
+    fn an_array_is_read_as_strictly() {
+        assert!(strict_array(br#"[{"x":1},{"x":1}]"#).is_ok());
+        for bad in ["", "{}", "[", "[] []", r#"[{"x":1,"x":1}]"#, "\u{feff}[]"] {
+            assert_eq!(strict_array(bad.as_bytes()), Err(ClaimsError), "{bad}");
+        }
     }
 
     #[test]

@@ -11,7 +11,7 @@ mod jwk;
 mod message;
 mod statement;
 
-pub use claims::{ClaimsError, strict_object};
+pub use claims::{ClaimsError, strict_array, strict_object};
 pub use frame::{Decoder, FRAME_MAX, FrameError, HEADER_LEN, REPLY_MAX, VERSION, encode};
 pub use jwk::{Jwk, JwkError, thumbprint};
 pub use message::{

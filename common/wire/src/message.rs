@@ -169,12 +169,14 @@ pub enum Refused {
     Unavailable,
     /// The token refused the PIN.
     Locked,
-    /// The algorithm is not offered by this token, or the request makes no sense.
+    /// The algorithm is not offered by this token.
     Unsupported,
     /// keyd's own fault, logged there.
     Internal,
     /// There is no room for another key.
     Full,
+    /// What a key is to be bound to can be no issuer.
+    InvalidIssuer,
 }
 
 impl Refused {
@@ -186,6 +188,7 @@ impl Refused {
 
 /// An answer.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[expect(clippy::large_enum_variant, reason = "replies are written or taken apart, never kept")]
 pub enum Reply {
     /// A compact JWS.
     Signed(String),

@@ -22,7 +22,8 @@ fn a_platform_admin_is_who_they_are_and_may_manage_keys() {
     let listed = keys(stand(), &token).expect(200).json();
     assert_eq!(text(&listed, "issuer"), stand().issuer());
     let keys = listed["keys"].as_array().unwrap();
-    assert_eq!(keys.len(), 4, "{listed}");
+    assert_eq!(keys.len(), 7, "{listed}");
+    assert!(keys.iter().all(|key| text(key, "issuer") == stand().issuer()), "{listed}");
     assert!(keys.iter().all(|key| key["state"] == "active"), "{listed}");
     // What a key is made of is not told.
     let told = listed.to_string();
@@ -176,12 +177,12 @@ fn w158_what_cannot_be_undone_needs_a_sign_in_of_the_last_five_minutes() {
         }
         assert_eq!(text(&refused.json(), "code"), "insufficient_user_authentication");
     }
-    assert_eq!(count(), "4");
+    assert_eq!(count(), "7");
     // To look, the sign-in need not be fresh; and a fresh one helps.
     keys(&stand, &token).expect(200);
     let again = admin_token(&stand);
     call(&stand, Some(&again), "POST", "/api/v1/keys", Some(wanted)).expect(201);
-    assert_eq!(count(), "5");
+    assert_eq!(count(), "8");
     // A refreshed token is no fresh sign-in.
     let got = signed_in(&stand, PLATFORM_ADMIN);
     owner(&stand, "UPDATE grants SET auth_time = now() - interval '1 hour'");

@@ -114,6 +114,14 @@ fn w152_a_field_that_is_unknown_missing_or_wrong_is_invalid() {
         ("SQL", text(r#"{"class":"token'; DROP TABLE users; --","algorithm":"ES256"}"#)),
         ("an algorithm that the class has not", text(r#"{"class":"admin","algorithm":"RS256"}"#)),
         ("an algorithm that the class has not", text(r#"{"class":"audit","algorithm":"RS256"}"#)),
+        ("an algorithm that the class has not", text(r#"{"class":"admin","algorithm":"EdDSA"}"#)),
+        ("another case", text(r#"{"class":"token","algorithm":"EDDSA"}"#)),
+        ("a curve", text(r#"{"class":"token","algorithm":"Ed25519"}"#)),
+        (
+            "an issuer that there is not",
+            text(r#"{"class":"token","algorithm":"ES256","issuer":"https://example.com"}"#),
+        ),
+        ("an issuer that is none", text(r#"{"class":"token","algorithm":"ES256","issuer":7}"#)),
     ];
     for column in [
         "id",
@@ -168,7 +176,7 @@ fn w160_only_json_is_read() {
     ];
     let response = stand.client().send("POST", &format!("{}/api/v1/keys", stand.api()), &two, good);
     assert!(matches!(response.status, 400 | 415), "{}", response.status);
-    assert_eq!(owner(stand, "SELECT count(*) FROM signing_keys"), "4");
+    assert_eq!(owner(stand, "SELECT count(*) FROM signing_keys"), "7");
 }
 
 #[test]

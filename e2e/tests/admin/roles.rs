@@ -70,5 +70,5 @@ fn w154_every_route_by_every_caller_is_as_the_matrix_says() {
     }
     // Nothing of all this may have changed a thing.
     call(stand(), None, "GET", "/healthz", None).expect(200);
-    assert_eq!(crate::owner(stand(), "SELECT count(*) FROM signing_keys"), "4");
+    assert_eq!(crate::owner(stand(), "SELECT count(*) FROM signing_keys"), "7");
 }

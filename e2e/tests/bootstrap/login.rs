@@ -105,7 +105,7 @@ fn login_drives_the_real_pages_and_me_and_keys_answer_the_administrator() {
     let me = succeeds(&cli(&stand, &home).arg("me").output().unwrap());
     assert!(me.contains(ADMIN) && me.contains("platform_admin"), "{me}");
     let keys = succeeds(&cli(&stand, &home).args(["keys", "list"]).output().unwrap());
-    assert_eq!(keys.matches("active").count(), 4, "{keys}");
+    assert_eq!(keys.matches("active").count(), 7, "{keys}");
 
     let staged = cli(&stand, &home)
         .args(["keys", "stage", "--class", "token", "--algorithm", "ES256"])

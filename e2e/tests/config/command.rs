@@ -62,7 +62,9 @@ fn w181_the_command_refuses_bad_settings_by_name() {
 
 #[test]
 fn config_check_says_what_the_daemon_would() {
-    for (daemon, plane) in [("authd", "auth"), ("admind", "admin"), ("keyd", "keyd")] {
+    for (daemon, plane) in
+        [("authd", "auth"), ("admind", "admin"), ("keyd", "keyd"), ("courier", "courier")]
+    {
         let good = Settings::of(daemon).file();
         let good = opentrusty(
             &["config", "check", "--daemon", plane, "--config", good.to_str().unwrap()],

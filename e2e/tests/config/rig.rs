@@ -26,7 +26,7 @@ pub(crate) struct Ended {
     pub(crate) stdout: String,
 }
 
-/// The three daemons of an installation that is configured and not running.
+/// The daemons of an installation that is configured and not running.
 struct Daemons {
     /// Its files must stay.
     _stand: Stand,
@@ -40,7 +40,7 @@ fn daemons() -> &'static Daemons {
     MADE.get_or_init(|| {
         let stand = Stand::prepare(&Options::default());
         let folder = stand.token().parent().unwrap().join("n0");
-        let all = ["keyd", "authd", "admind"].map(|name| stand.stranger(name, 0)).into();
+        let all = ["keyd", "authd", "admind", "courier"].map(|name| stand.stranger(name, 0)).into();
         Daemons { _stand: stand, all, folder }
     })
 }

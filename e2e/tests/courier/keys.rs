@@ -131,7 +131,7 @@ fn w137_what_is_no_plain_small_quick_answer_is_not_kept_and_a_redirect_not_follo
         ("/drip", Answer::Drip),
         ("/html", Answer::new(200, "content-type: text/html\r\n", "<html>")),
         ("/many", body(&json!({ "keys": vec![json!({ "kty": "RSA" }); 21] }))),
-        ("/private", body(&json!({ "keys": [{ "kty": "RSA", "d": "secret" }] }))),
+        ("/private", body(&json!({ "keys": [{ "kty": "RSA", "d": "hunter2" }] }))),
         ("/twice", Answer::new(200, "", "{\"keys\":[],\"keys\":[]}")),
         (
             "/cut",
@@ -161,7 +161,7 @@ fn w137_what_is_no_plain_small_quick_answer_is_not_kept_and_a_redirect_not_follo
     assert!(trap.heard("/inside").is_empty(), "a redirect was followed");
     assert_eq!(trap.heard_in_all(), count, "each is asked once");
     let log = stand.courier().log();
-    for secret in ["/private", "secret", "text/html", "/inside"] {
+    for secret in ["/private", "hunter2", "text/html", "/inside"] {
         assert!(!log.contains(secret), "{secret}: {log}");
     }
     // All that did not spoil it for others.

@@ -1,9 +1,7 @@
 //! The courier, against a stranger's server on loopback: what it fetches, what it delivers, and where it
 //! never goes. Only the courier and the database run.
 #![expect(
-    clippy::unwrap_used,
     clippy::panic,
-    clippy::indexing_slicing,
     reason = "test support: a failure here is the failure of the test that asked"
 )]
 
@@ -133,4 +131,44 @@ fn it_ends_when_it_is_told_to_and_refuses_a_database_of_another_release() {
     let status = until("it refuses", SOON, || old.courier().ended());
     assert_eq!(status.code(), Some(1), "{}", old.courier().log());
     assert!(old.courier().log().contains("opentrusty migrate"));
+}
+
+/// A supervisor that is asked to end, however its test ends.
+struct Supervisor(std::process::Child);
+
+impl Drop for Supervisor {
+    fn drop(&mut self) {
+        let pid = rustix::process::Pid::from_child(&self.0);
+        // It may have ended by itself.
+        let _ = rustix::process::kill_process(pid, rustix::process::Signal::TERM);
+        let _ = self.0.wait();
+    }
+}
+
+#[test]
+fn serve_all_keeps_it_running_too() {
+    let stand = Stand::prepare(&Options::default());
+    let state = stand.token().parent().unwrap().join("n0");
+    let log = std::fs::File::create(state.join("log/supervisor.log")).unwrap();
+    let mut command = stand.cli();
+    command
+        .args(["serve", "all", "--state"])
+        .arg(&state)
+        .stdout(log.try_clone().unwrap())
+        .stderr(log);
+    let _supervisor = Supervisor(command.spawn().unwrap());
+    let text = |path: &str| std::fs::read_to_string(state.join(path)).unwrap_or_default();
+    let pid = |but: &str| {
+        until("another courier works", SOON, || {
+            let pid = text("pids/courier.pid").trim().to_owned();
+            let works = text("log/courier.log").matches("under way").count();
+            (!pid.is_empty() && pid != but && works > usize::from(!but.is_empty())).then_some(pid)
+        })
+    };
+    let first = pid("");
+    let words = std::fs::read_to_string(format!("/proc/{first}/cmdline")).unwrap();
+    assert!(words.contains("--courier") && words.contains("courier.toml"), "{words}");
+    let number = rustix::process::Pid::from_raw(first.parse().unwrap()).unwrap();
+    rustix::process::kill_process(number, rustix::process::Signal::KILL).unwrap();
+    pid(&first);
 }

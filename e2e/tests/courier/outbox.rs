@@ -67,16 +67,18 @@ fn w48_a_server_error_is_tried_again_later_each_time_and_in_the_end_given_up() {
     sql(&stand, &format!("UPDATE outbox SET attempts = 5, next_at = now() WHERE id = '{id}'"));
     until_row(&stand, &id, "6|f|f|t");
     assert_eq!(sql(&stand, &wait(120, 160)), "t", "5 s doubled five times");
-    until("it was answered", SOON, || (trap.heard("/ping").len() == 2).then_some(()));
+    until("it was answered", SOON, || (trap.heard("/ping").len() >= 2).then_some(()));
 
     sql(&stand, &format!("UPDATE outbox SET attempts = 7, next_at = now() WHERE id = '{id}'"));
     until_row(&stand, &id, "8|f|t|f");
-    assert_eq!(trap.heard("/ping").len(), 3);
+    let heard = trap.heard("/ping").len();
+    assert!(heard >= 3, "{heard}");
     assert!(stand.courier().log().contains("a message was given up"));
 
     trap.answer("/ping", Answer::new(200, "", "thank you"));
     let later = ping(&stand, &rp, &trap.url("/ping"));
     until_row(&stand, &later, "1|t|f|f");
+    assert_eq!(trap.heard("/ping").len(), heard + 1, "what was given up stays so");
 }
 
 #[test]
@@ -192,7 +194,10 @@ fn a_mail_goes_to_the_operators_webhook_whatever_its_row_says() {
             ),
         )
     };
-    until_row(&stand, &mail(&stand), "1|t|f|f");
+    let id = mail(&stand);
+    until_row(&stand, &id, "1|t|f|f");
+    // A link in clear is kept no longer than it takes to send it.
+    assert_eq!(sql(&stand, &format!("SELECT body FROM outbox WHERE id = '{id}'")), "{}");
     let heard = webhook.heard("/hook/of-the-operator");
     assert_eq!(heard.len(), 1);
     let body: serde_json::Value = serde_json::from_str(&heard[0].body).unwrap();

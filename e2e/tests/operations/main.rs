@@ -9,6 +9,7 @@
 
 mod audit;
 mod certificate;
+mod issuers;
 mod keys;
 mod ledger;
 mod nodes;
@@ -17,6 +18,7 @@ mod planted;
 mod start;
 
 use std::sync::{PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
+use std::time::Duration;
 
 use e2e::{Options, Stand, people};
 use serde_json::Value;
@@ -51,6 +53,20 @@ fn text<'a>(value: &'a Value, name: &str) -> &'a str {
 fn jwks(stand: &Stand, node: usize) -> Value {
     let url = format!("{}/.well-known/jwks.json", stand.issuer());
     stand.client_of(node).get(&url).expect(200).json()
+}
+
+/// The key set, once every node publishes the platform's first keys of every kind.
+fn published(stand: &Stand) -> Value {
+    stand.wait_for_keys();
+    let public = "SELECT count(*) FROM signing_keys k JOIN issuers i ON i.id = k.issuer_id
+                  WHERE i.tenant_id IS NULL AND k.class <> 'audit'";
+    let count: usize = owner(stand, public).parse().unwrap();
+    // A node looks every five seconds.
+    e2e::bench::until("every node publishes every key", Duration::from_secs(20), || {
+        let mut sets = (0..stand.nodes().len()).map(|node| jwks(stand, node));
+        sets.all(|keys| kids(&keys).len() == count).then_some(())
+    });
+    jwks(stand, 0)
 }
 
 /// The ids of a key set, in order.

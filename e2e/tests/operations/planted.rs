@@ -60,7 +60,7 @@ fn two() -> Stand {
 fn w173_a_planted_key_changes_no_key_set_and_raises_an_alarm() {
     let _cluster = beside_others();
     let stand = two();
-    let before = published(&stand);
+    let before = crate::published(&stand);
     let genuine = "(SELECT statement FROM signing_keys WHERE class = 'token' AND algorithm = 'ES256' LIMIT 1)";
     for (number, (state, statement)) in [
         ("staged", "sha256('a') || sha256('b') || sha256('c') || sha256('d')".to_owned()),
@@ -86,7 +86,7 @@ fn w173_a_planted_key_changes_no_key_set_and_raises_an_alarm() {
 fn w173_another_issuers_statement_and_a_statement_under_another_id_are_planted_too() {
     let _cluster = beside_others();
     let stand = two();
-    let before = published(&stand);
+    let before = crate::published(&stand);
     // Another issuer on the very same token: its statements carry keyd's own MAC.
     bench().database("other_issuer", Some("opentrusty_template"));
     let mut other = stand.stranger("admind", 0);
@@ -121,7 +121,7 @@ fn w173_another_issuers_statement_and_a_statement_under_another_id_are_planted_t
 fn w173_a_planted_row_whose_id_is_no_keys_id_raises_the_alarm_as_well() {
     let _cluster = beside_others();
     let stand = two();
-    let before = published(&stand);
+    let before = crate::published(&stand);
     // The column takes it, but its spare bits are not zero: no sixteen bytes are spelt like this.
     let odd = "planted-00000000000009";
     plant(&stand, odd, "staged", "sha256('a') || sha256('b')");
@@ -133,7 +133,7 @@ fn w173_a_planted_row_whose_id_is_no_keys_id_raises_the_alarm_as_well() {
 fn w173_planted_rows_do_not_crowd_the_genuine_ones_out() {
     let _cluster = beside_others();
     let mut stand = two();
-    let before = published(&stand);
+    let before = crate::published(&stand);
     for number in 0..80 {
         plant(&stand, &kid(number), "retired", "sha256('a') || sha256('b')");
     }

@@ -60,7 +60,7 @@ fn the_daemons_come_up_in_each_of_the_six_orders() {
     }
     assert_eq!(
         owner(&stand, "SELECT count(*) FROM signing_keys"),
-        "4",
+        "7",
         "the first keys were made once"
     );
 }

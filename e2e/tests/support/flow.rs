@@ -126,6 +126,13 @@ impl App {
         self.call(stand, "/oauth/token", &form)
     }
 
+    /// A token for the app itself (RFC 6749 §4.4), with more parameters.
+    #[track_caller]
+    pub(crate) fn grant_itself(&self, stand: &Stand, more: e2e::Form<'_>) -> Response {
+        let form = [&[("grant_type", "client_credentials")], more].concat();
+        self.call(stand, "/oauth/token", &form)
+    }
+
     #[track_caller]
     pub(crate) fn introspect(&self, stand: &Stand, token: &str) -> Response {
         self.call(stand, "/oauth/introspect", &[("token", token)])

@@ -9,8 +9,12 @@
     reason = "test support: a failure here is the failure of the test that asked"
 )]
 
+pub(crate) mod account;
 mod answers;
+pub(crate) mod deferred;
 mod flow;
+pub(crate) mod racing;
+pub(crate) mod statements;
 mod world;
 
 use std::fmt::Write as _;
@@ -38,10 +42,32 @@ pub(crate) fn alone() -> RwLockWriteGuard<'static, Stand> {
     shared().write().unwrap_or_else(PoisonError::into_inner)
 }
 
+/// [`together`], with the clients of [`machines`] in it.
+pub(crate) fn together_with_machines() -> RwLockReadGuard<'static, Stand> {
+    let stand = together();
+    seed_machines(&stand);
+    stand
+}
+
+/// [`alone`], with the clients of [`machines`] in it.
+pub(crate) fn alone_with_machines() -> RwLockWriteGuard<'static, Stand> {
+    let stand = alone();
+    seed_machines(&stand);
+    stand
+}
+
+fn seed_machines(stand: &Stand) {
+    static SEEDED: OnceLock<()> = OnceLock::new();
+    SEEDED.get_or_init(|| stand.seed(&machines()));
+}
+
 /// An installation of one's own with the same people and clients.
 pub(crate) fn populated(nodes: usize) -> Stand {
-    let stand = Stand::start(&Options { nodes, ..Options::default() });
+    let set = vec![("authd.password_reset", "true")];
+    let stand = Stand::start(&Options { nodes, set, ..Options::default() });
     stand.seed(&world());
+    // A key that is made late would look like a change that a test has caused.
+    stand.wait_for_keys();
     stand
 }
 
@@ -66,14 +92,14 @@ pub(crate) fn assert_unharmed(stand: &mut Stand) {
     }
 }
 
-/// Everything that is stored but audit and `last_seen_at`, table by table: the oracle of `∅`.
+/// Everything that is stored but audit, throttles and `last_seen_at`, table by table: the oracle of `∅`.
 pub(crate) fn digest(stand: &Stand) -> String {
     static QUERY: OnceLock<String> = OnceLock::new();
     let query = QUERY.get_or_init(|| {
         let tables = sql(
             stand,
             "SELECT tablename FROM pg_tables WHERE schemaname = 'public'
-             AND tablename !~ '^audit_|^_' ORDER BY 1",
+             AND tablename !~ '^audit_|^_|^throttles$' ORDER BY 1",
         );
         let parts: Vec<String> = tables
             .lines()

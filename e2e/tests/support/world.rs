@@ -66,6 +66,41 @@ pub(crate) const PLATFORM: App = confidential("platform-web", "https://platform.
 /// Only lets people sign in; neither `openid` nor anything of a profile.
 pub(crate) const BARE: App = confidential("bare", "https://bare.example.org/cb");
 
+/// Public, without a browser: what it wants is approved on another device.
+pub(crate) const TV: App = public("tv", "https://tv.example.org/unused");
+/// A CIBA client that polls, without a consent page.
+pub(crate) const BANK: App = confidential("bank", "https://bank.example.org/unused");
+/// A CIBA client that is pinged.
+pub(crate) const SHOP: App = confidential("shop", "https://shop.example.org/unused");
+/// A first-party authenticator app.
+pub(crate) const KEY: App = public("key", "https://key.example.org/cb");
+
+/// The grants that are decided elsewhere.
+pub(crate) const DEVICE: &str = "urn:ietf:params:oauth:grant-type:device_code";
+pub(crate) const CIBA: &str = "urn:openid:params:grant-type:ciba";
+/// Asks for itself and for nobody else.
+pub(crate) const ROBOT: App = confidential("robot", "https://robot.example.org/unused");
+/// Asks for itself, and for people too.
+pub(crate) const MIXED: App = confidential("mixed", "https://mixed.example.org/cb");
+/// Gets random text as access tokens, for people and for itself.
+pub(crate) const OPAQUE: App = confidential("opaque", "https://opaque.example.org/cb");
+/// Must push its authorization requests; asks for consent.
+pub(crate) const PUSHER: App = confidential("pusher", "https://pusher.example.org/cb");
+/// Acts for people towards `other.example.org` and `orders-api`, and says so.
+pub(crate) const BROKER: App = confidential("broker", "https://broker.example.org/unused");
+/// Appears as whoever it has a token of; its own tokens are random text.
+pub(crate) const MASK: App = confidential("mask", "https://mask.example.org/unused");
+/// May exchange tokens, but no policy says which.
+pub(crate) const IDLE: App = confidential("idle-broker", "https://idle.example.org/unused");
+/// A broker of the other tenant, with a policy for the same audiences.
+pub(crate) const RIVAL_BROKER: App =
+    confidential("rival-broker", "https://rival-broker.example.org/unused");
+
+/// `grant_type` of RFC 8693.
+pub(crate) const EXCHANGE: &str = "urn:ietf:params:oauth:grant-type:token-exchange";
+/// The audience that everybody in `acme` may reach through a broker.
+pub(crate) const OTHER: &str = "https://other.example.org";
+
 /// What `opentrusty seed` is given.
 pub(crate) fn world() -> Value {
     let person = |email: &str, tenants: &[&str]| {
@@ -99,6 +134,7 @@ fn clients() -> Value {
         client(
             WEB,
             &json!({ "skip_authorization": false, "audiences": ["orders-api"], "scope": all,
+            "grant_types": ["authorization_code", "refresh_token", DEVICE, CIBA],
             "post_logout_redirect_uris": ["https://web.example.org/bye"] })
         ),
         client(
@@ -131,7 +167,57 @@ fn clients() -> Value {
         client(RIVAL, &json!({ "tenant": "rival", "scope": "openid email rival:read" })),
         client(PLATFORM, &json!({ "tenant": null, "scope": "openid profile email" })),
         client(BARE, &json!({ "scope": "orders:read" })),
+        client(
+            TV,
+            &json!({ "grant_types": [DEVICE, "refresh_token"], "scope": all,
+            "skip_authorization": false, "audiences": ["orders-api"] })
+        ),
+        client(BANK, &json!({ "grant_types": [CIBA, "refresh_token"], "scope": all })),
+        client(
+            SHOP,
+            &json!({ "grant_types": [CIBA], "scope": all, "backchannel_token_delivery_mode": "ping",
+            "backchannel_client_notification_endpoint": "https://shop.example.org/ping" })
+        ),
+        client(KEY, &json!({ "scope": "openid opentrusty:ciba" })),
     ])
+}
+
+/// Clients that act without a person or for one, and what they may: beside [`world`], for those who test them.
+pub(crate) fn machines() -> Value {
+    let all = "openid profile email offline_access orders:read";
+    let both = ["orders-api", OTHER];
+    let own = ["authorization_code", "refresh_token", "client_credentials"];
+    let broker = json!({ "grant_types": [EXCHANGE, "client_credentials"], "audiences": [OTHER],
+        "scope": "openid email orders:read" });
+    let hidden = json!({ "grant_types": [EXCHANGE, "client_credentials"], "audiences": [OTHER],
+        "scope": "openid email orders:read", "opaque_access_tokens": true });
+    let rival =
+        json!({ "grant_types": [EXCHANGE], "tenant": "rival", "scope": "openid rival:read" });
+    let policy = |app: App, from: &str, to: &str, mode: &str| json!({ "client_id": app.id, "subject_audience": from, "target_audience": to, "mode": mode });
+    json!({
+        "clients": [
+            client(ROBOT, &json!({ "grant_types": ["client_credentials"], "redirect_uris": [],
+                "scope": "orders:read orders:write", "audiences": both })),
+            client(MIXED, &json!({ "grant_types": own, "scope": all })),
+            client(OPAQUE, &json!({ "grant_types": own, "scope": all, "audiences": ["orders-api"],
+                "opaque_access_tokens": true })),
+            client(PUSHER, &json!({ "scope": all, "skip_authorization": false,
+                "require_pushed_authorization_requests": true })),
+            client(BROKER, &broker),
+            client(MASK, &hidden),
+            client(IDLE, &broker),
+            client(RIVAL_BROKER, &rival),
+        ],
+        "exchange_policies": [
+            policy(BROKER, "orders-api", OTHER, "delegation"),
+            policy(BROKER, "orders-api", "orders-api", "delegation"),
+            policy(BROKER, OTHER, OTHER, "delegation"),
+            policy(MASK, "orders-api", OTHER, "impersonation"),
+            policy(MASK, OTHER, OTHER, "impersonation"),
+            policy(RIVAL_BROKER, "orders-api", OTHER, "delegation"),
+            policy(RIVAL_BROKER, OTHER, OTHER, "delegation"),
+        ]
+    })
 }
 
 /// A client of `acme` with refresh and without a consent page, but for what `over` says.

@@ -103,18 +103,6 @@ pub(crate) fn client_metadata() -> Vec<Seed> {
         ),
         ("negative", r#"{"redirect_uris":["https://a.example/cb"],"refresh_retry_s":-1}"#),
         (
-            "signs",
-            r#"{"redirect_uris":["https://a.example/cb"],"token_endpoint_auth_method":"private_key_jwt","assertion_audience_endpoint":true,"jwks":{"keys":[{"kty":"OKP","crv":"Ed25519","x":"CQkJCQkJCQkJCQkJCQkJCQkJCQkJCQkJCQkJCQkJCQk"}]}}"#,
-        ),
-        (
-            "signs-elsewhere",
-            r#"{"redirect_uris":["https://a.example/cb"],"token_endpoint_auth_method":"private_key_jwt","jwks_uri":"https://a.example/jwks"}"#,
-        ),
-        (
-            "signs-without-keys",
-            r#"{"redirect_uris":["https://a.example/cb"],"token_endpoint_auth_method":"private_key_jwt"}"#,
-        ),
-        (
             "alg-none",
             r#"{"redirect_uris":["https://a.example/cb"],"id_token_signed_response_alg":"none"}"#,
         ),

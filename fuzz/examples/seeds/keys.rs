@@ -4,7 +4,7 @@ use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use serde_json::{Value, json};
 
-use crate::Seed;
+use crate::{Seed, named};
 
 fn b64(bytes: &[u8]) -> String {
     URL_SAFE_NO_PAD.encode(bytes)
@@ -98,4 +98,22 @@ pub(crate) fn client_assertions() -> Vec<Seed> {
         ("access-token", head(json!({"typ": "at+jwt"}))),
     ];
     all.into_iter().map(|(name, text)| (name.to_owned(), text.into_bytes())).collect()
+}
+
+/// Metadata of clients that sign.
+pub(crate) fn clients() -> Vec<Seed> {
+    named(&[
+        (
+            "signs",
+            r#"{"redirect_uris":["https://a.example/cb"],"token_endpoint_auth_method":"private_key_jwt","assertion_audience_endpoint":true,"jwks":{"keys":[{"kty":"OKP","crv":"Ed25519","x":"CQkJCQkJCQkJCQkJCQkJCQkJCQkJCQkJCQkJCQkJCQk"}]}}"#,
+        ),
+        (
+            "signs-elsewhere",
+            r#"{"redirect_uris":["https://a.example/cb"],"token_endpoint_auth_method":"private_key_jwt","jwks_uri":"https://a.example/jwks"}"#,
+        ),
+        (
+            "signs-without-keys",
+            r#"{"redirect_uris":["https://a.example/cb"],"token_endpoint_auth_method":"private_key_jwt"}"#,
+        ),
+    ])
 }

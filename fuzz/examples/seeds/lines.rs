@@ -228,6 +228,10 @@ pub(crate) fn token_requests() -> Vec<Seed> {
     let basic = format!("Basic {}", STANDARD.encode("app:0123456789abcdef0123456789abcdef"));
     let code = format!("otc_{}", "A".repeat(43));
     let refresh = format!("otr_{}", "A".repeat(43));
+    let body = "A".repeat(43);
+    let device = "grant_type=urn%3Aietf%3Aparams%3Aoauth%3Agrant-type%3Adevice_code";
+    let ciba = "grant_type=urn%3Aopenid%3Aparams%3Agrant-type%3Aciba";
+    let exchange = "grant_type=urn%3Aietf%3Aparams%3Aoauth%3Agrant-type%3Atoken-exchange&subject_token_type=urn%3Aietf%3Aparams%3Aoauth%3Atoken-type%3Aaccess_token";
     let redeem = format!(
         "grant_type=authorization_code&code={code}&redirect_uri=https%3A%2F%2Fapp.example%2Fcb&code_verifier=dBjftJeZ4CVP-mB92K27uhbUJU1p1r_wW1gFWFOEjXk"
     );
@@ -256,6 +260,17 @@ pub(crate) fn token_requests() -> Vec<Seed> {
         ("repeated-unknown", format!("{basic}\n{redeem}&x=1&x=2")),
         ("password", format!("{basic}\ngrant_type=password&username=a&password=b")),
         ("credentials", format!("{basic}\ngrant_type=client_credentials")),
+        (
+            "credentials-narrow",
+            format!("{basic}\ngrant_type=client_credentials&scope=a&audience=b"),
+        ),
+        ("device", format!("\n{device}&device_code=otd_{body}&client_id=app")),
+        ("device-misspelt", format!("\n{device}&device_code=otq_{body}&client_id=app")),
+        ("device-without", format!("\n{device}&client_id=app")),
+        ("ciba", format!("{basic}\n{ciba}&auth_req_id=otq_{body}&resource=a")),
+        ("ciba-without", format!("{basic}\n{ciba}&device_code=otd_{body}")),
+        ("exchange", format!("{basic}\n{exchange}&subject_token=x")),
+        ("exchange-without", format!("{basic}\n{exchange}")),
         ("no-grant", format!("{basic}\ncode={code}")),
         ("no-code", format!("{basic}\ngrant_type=authorization_code")),
         ("bad-scope", format!("{basic}\n{renew}&scope=a%22b")),

@@ -2,6 +2,8 @@
 //! Inputs that fuzzing found beside them have hashes for names and are left alone.
 
 mod binary;
+mod deferred;
+mod details;
 mod json;
 mod keys;
 mod lines;
@@ -15,12 +17,16 @@ type Seed = (String, Vec<u8>);
 fn main() -> io::Result<()> {
     let corpus = Path::new(env!("CARGO_MANIFEST_DIR")).join("corpus");
     let all = [
+        ("authorization_details", details::authorization_details()),
         ("authorize_request", lines::authorize_requests()),
         ("basic", lines::basic()),
+        ("ciba_request", deferred::ciba_requests()),
         ("claims", json::claims()),
         ("client_assertion", keys::client_assertions()),
-        ("client_metadata", json::client_metadata()),
+        ("client_metadata", [json::client_metadata(), keys::clients()].concat()),
         ("cookie", lines::cookies()),
+        ("detail_type", details::detail_types()),
+        ("device_request", deferred::device_requests()),
         ("form", lines::forms()),
         ("jwk", binary::points_and_moduli()),
         ("jwt", json::tokens()),
@@ -31,6 +37,7 @@ fn main() -> io::Result<()> {
         ("scope", lines::scopes()),
         ("statement", binary::statements()),
         ("token_request", lines::token_requests()),
+        ("user_code", deferred::user_codes()),
     ];
     for (target, seeds) in all {
         fs::create_dir_all(corpus.join(target))?;

@@ -96,7 +96,10 @@ fn consent_step(request: &Request, client: &Client, facts: &Facts) -> Step {
     } else {
         request.scopes.difference(&facts.remembered)
     };
-    if !new.is_empty() {
+    // Details are about this one occasion: whatever was agreed to before, and whoever's client it is, the person
+    // is shown them (RFC 9396 §11).
+    let detailed = request.details.is_some() && !facts.consented_here;
+    if !new.is_empty() || detailed {
         let ask = Step::Consent(new);
         return prompt_or(request, ErrorCode::ConsentRequired, "the user has not consented", ask);
     }

@@ -11,7 +11,7 @@ use crate::ids::TenantId;
 use crate::jwk::KeySet;
 use crate::uri::RedirectUri;
 use crate::words::words;
-use crate::{ScopeSet, scope};
+use crate::{ScopeSet, scope, text};
 
 /// Most redirect URIs, post-logout URIs, or audiences of one client.
 const LIST_MAX: usize = 50;
@@ -297,6 +297,10 @@ impl Metadata {
         if self.is_public() && self.grant_types.contains(&GrantType::TokenExchange) {
             return Err(invalid("grant_types", "a public client cannot prove for whom it acts"));
         }
+        if self.scope.contains(scope::CIBA) && !self.skip_authorization {
+            let problem = "opentrusty:ciba is reserved for first-party clients";
+            return Err(invalid("scope", problem));
+        }
         if (self.delivery == Delivery::Ping) != self.notification_endpoint.is_some() {
             return Err(invalid(
                 "backchannel_client_notification_endpoint",
@@ -392,12 +396,11 @@ fn keys(jwks: Option<&Value>, uri: Option<String>) -> Result<Option<Keys>, Inval
 
 /// A name people will see on the consent page: no controls and nothing that reorders text (W123).
 pub fn display_name(name: &str) -> Result<String, InvalidMetadata> {
-    let reorders = |c: char| matches!(c, '\u{200b}'..='\u{200f}' | '\u{ad}' | '\u{61c}' | '\u{2028}' | '\u{2029}' | '\u{3164}' | '\u{202a}'..='\u{202e}' | '\u{2060}'..='\u{2069}' | '\u{feff}');
     let name = name.trim();
     if !(1..=100).contains(&name.chars().count()) {
         return Err(invalid("client_name", "1 to 100 characters"));
     }
-    if name.chars().any(|c| c.is_control() || reorders(c)) {
+    if name.chars().any(text::deceives) {
         return Err(invalid("client_name", "no control or direction characters"));
     }
     Ok(name.to_owned())

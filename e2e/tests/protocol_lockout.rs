@@ -1,0 +1,193 @@
+//! Guessing (security.md, W130–W133, I19): how many attempts a door takes, from whom, on which node, and that
+//! nobody is locked out by a stranger.
+
+#![expect(
+    clippy::unwrap_used,
+    reason = "helpers of tests: a failure here is the failure of the test that asked"
+)]
+
+#[expect(dead_code, reason = "each binary of the protocol tests uses its part of the support")]
+mod support;
+
+use e2e::{Browser, Options, Racer, Stand, basic, query, race};
+use support::*;
+use url::Url;
+
+/// What an account takes from one stranger's network before it makes them wait.
+const FREE: usize = 5;
+
+fn stand(nodes: usize) -> Stand {
+    let stand = Stand::start(&Options { nodes, ..Options::default() });
+    stand.seed(&world());
+    stand
+}
+
+/// One attempt in a browser; the status that it ends with.
+fn attempt(browser: &mut Browser, stand: &Stand, user: &str, password: &str) -> u16 {
+    browser.open(&format!("{}/login", stand.issuer()));
+    browser.submit(&[("username", user), ("password", password)]);
+    browser.page().response.status
+}
+
+fn guess(stand: &Stand, user: &str) -> u16 {
+    attempt(&mut stand.browser(), stand, user, "not the password at all")
+}
+
+fn failures(stand: &Stand) -> usize {
+    sql(stand, "SELECT count(*) FROM audit_events WHERE type = 'user.sign_in_failed'")
+        .parse()
+        .unwrap()
+}
+
+/// As if so many seconds had passed for every counter.
+fn pass(stand: &Stand, seconds: u32) {
+    sql(
+        stand,
+        &format!(
+            "UPDATE throttles SET last_at = last_at - interval '{seconds} s',
+                blocked_until = blocked_until - interval '{seconds} s'"
+        ),
+    );
+}
+
+#[test]
+fn w130_sixty_four_guesses_at_once_on_two_nodes_are_five() {
+    let stand = stand(2);
+    let login = Url::parse(&format!("{}/login", stand.issuer())).unwrap();
+    let racers: Vec<Racer> = (0..64)
+        .map(|number| {
+            let mut browser = Browser::new(stand.client_of(number % 2));
+            browser.open(login.as_str());
+            let csrf = browser.page().field("csrf").unwrap();
+            let form = query(&[("csrf", csrf.as_str()), ("username", BEN), ("password", "wrong")]);
+            let cookies: Vec<String> =
+                browser.client().cookies().iter().map(|(n, v)| format!("{n}={v}")).collect();
+            let headers = [
+                ("content-type", "application/x-www-form-urlencoded".to_owned()),
+                ("cookie", cookies.join("; ")),
+            ];
+            let client = stand.client_of(number % 2);
+            let bytes = client.bytes("POST", &login, &headers, form.as_bytes());
+            Racer { address: client.address(&login), bytes }
+        })
+        .collect();
+    let answers = race(stand.trust(), &racers);
+    let admitted = answers.iter().filter(|answer| answer.status == 200).count();
+    let refused = answers.iter().filter(|answer| answer.status == 429).count();
+    assert_eq!((admitted, refused), (FREE, 64 - FREE));
+    assert_eq!(failures(&stand), FREE, "a refused attempt was verified");
+    for answer in answers.iter().filter(|answer| answer.status == 429) {
+        let wait: u32 = answer.header("retry-after").unwrap().parse().unwrap();
+        assert!((1..=30).contains(&wait), "{wait}");
+    }
+}
+
+#[test]
+fn i19_a_shut_door_stays_shut_over_a_restart_and_opens_when_it_said() {
+    let mut stand = stand(1);
+    for _ in 0..FREE {
+        assert_eq!(guess(&stand, BEN), 200);
+    }
+    assert_eq!(attempt(&mut stand.browser(), &stand, BEN, PASSWORD), 429);
+    stand.node(0).kill9();
+    stand.node(0).restart();
+    assert_eq!(attempt(&mut stand.browser(), &stand, BEN, PASSWORD), 429);
+    // Another account is nobody's concern.
+    signed_in(&stand, CLEO);
+    pass(&stand, 30);
+    signed_in(&stand, BEN);
+    // Success gave everything back.
+    for _ in 0..FREE {
+        assert_eq!(guess(&stand, BEN), 200);
+    }
+    assert_eq!(guess(&stand, BEN), 429);
+}
+
+#[test]
+fn each_attempt_beyond_the_free_ones_doubles_the_wait() {
+    let stand = stand(1);
+    for _ in 0..FREE {
+        guess(&stand, BEN);
+    }
+    for wait in [30, 60, 120, 240, 480, 900] {
+        pass(&stand, wait - 2);
+        assert_eq!(guess(&stand, BEN), 429, "{wait}");
+        pass(&stand, 2);
+        assert_eq!(guess(&stand, BEN), 200, "{wait}");
+    }
+}
+
+#[test]
+fn w131_every_spelling_of_an_address_is_one_account() {
+    let stand = stand(1);
+    for spelling in ["ben@example.org", "BEN@EXAMPLE.ORG", " Ben@Example.Org ", "bEN@example.org"] {
+        assert_eq!(guess(&stand, spelling), 200);
+    }
+    assert_eq!(guess(&stand, "Ben@example.org"), 200);
+    assert_eq!(guess(&stand, "ben@EXAMPLE.org"), 429);
+}
+
+#[test]
+fn w128_an_unknown_account_is_shut_like_a_known_one() {
+    let stand = stand(1);
+    let bodies = ["nobody@example.org", BEN].map(|user| {
+        for _ in 0..FREE {
+            assert_eq!(guess(&stand, user), 200, "{user}");
+        }
+        let mut browser = stand.browser();
+        assert_eq!(attempt(&mut browser, &stand, user, PASSWORD), 429, "{user}");
+        let response = &browser.page().response;
+        let id = response.header("x-request-id").unwrap().to_owned();
+        response.text().replace(&id, "ID")
+    });
+    assert_eq!(bodies[0], bodies[1]);
+}
+
+#[test]
+fn w132_a_stranger_locks_out_neither_a_session_nor_a_browser_that_was_there_before() {
+    let stand = stand(1);
+    let mut own = signed_in(&stand, BEN);
+    for _ in 0..FREE {
+        guess(&stand, BEN);
+    }
+    assert_eq!(guess(&stand, BEN), 429);
+    // The open session goes on.
+    let ask = Ask::new(TWIN);
+    code_in(&stand, &mut own, &ask, BEN);
+    // And so does a new sign-in where Ben has been before.
+    own.open(&format!("{}/login?to=account", stand.issuer()));
+    own.submit(&[("username", BEN), ("password", PASSWORD)]);
+    assert_ne!(own.page().response.status, 429);
+    assert!(own.page().field("password").is_none() || own.page().url.ends_with("/account"));
+}
+
+/// Every endpoint at which a client authenticates takes from one budget; the list is that of the routes.
+#[test]
+fn w133_no_door_is_left_without_the_throttle() {
+    let stand =
+        Stand::start(&Options { set: vec![("authd.client_attempts", "3")], ..Options::default() });
+    stand.seed(&world());
+    let doors = ["/oauth/token", "/oauth/par", "/oauth/introspect", "/oauth/revoke"];
+    let mut client = stand.client();
+    let mut wrong = |path: &str, id: &str| {
+        let form = [("grant_type", "client_credentials"), ("token", "x")];
+        let secret = "wrong secret, but as long as a secret has to be here";
+        client.post_with(&format!("{}{path}", stand.issuer()), &[basic(id, secret)], &form).status
+    };
+    for (number, door) in doors.iter().enumerate() {
+        sql(&stand, "DELETE FROM throttles");
+        for _ in 0..3 {
+            assert_eq!(wrong(door, WEB.id), 401, "{door}");
+        }
+        for other in doors.iter().cycle().skip(number).take(doors.len()) {
+            assert_eq!(wrong(other, WEB.id), 429, "{door} and then {other}");
+        }
+        // Another client at the same address, and one that does not exist.
+        assert_eq!(wrong(door, TWIN.id), 401);
+        for expected in [401, 401, 401, 429] {
+            assert_eq!(wrong(door, "nobody"), expected, "W129 {door}");
+        }
+    }
+    // A right credential is never refused for somebody's failures.
+    assert_inactive(&WEB.introspect(&stand, "x"));
+}
