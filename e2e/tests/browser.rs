@@ -28,7 +28,8 @@ const NEW_PASSWORD: &str = "another handful of words";
 fn stand() -> &'static Stand {
     static STAND: OnceLock<Stand> = OnceLock::new();
     STAND.get_or_init(|| {
-        let stand = Stand::start(&Options::default());
+        let set = vec![("authd.password_reset", "true")];
+        let stand = Stand::start(&Options { set, ..Options::default() });
         let user = |email: &str| {
             json!({
                 "email": email, "password": PASSWORD, "email_verified": true,
@@ -46,13 +47,14 @@ fn stand() -> &'static Stand {
             })
         };
         stand.seed(&json!({
-            "tenants": [{"slug": "example", "name": "Example"}],
+            "tenants": [{"slug": "example", "name": "Example"}, {"slug": "other", "name": "Other Company"}],
             "users": [user(USER), user(LONG_USER)],
             "clients": [
                 client("app", "Example App", Some("example")),
                 client("long", &"Wordwithoutbreak".repeat(6), Some("example")),
                 client("platform-app", "Platform App", None),
             ],
+            "invitations": [{"tenant": "other", "email": LONG_USER}],
         }));
         stand
     })
@@ -197,7 +199,7 @@ fn a_form_post_response_has_a_button_where_they_do_not() {
 #[test]
 fn every_page_is_accessible_narrow_and_wide_by_day_and_night() {
     let seen = scene(&["pages"]);
-    assert_eq!(seen["pages"].as_array().map(Vec::len), Some(13), "{seen}");
+    assert_eq!(seen["pages"].as_array().map(Vec::len), Some(16), "{seen}");
     assert_looks(&seen["pages"]);
     assert_eq!(seen["elsewhere"], json!([]), "{seen}");
     assert_eq!(seen["cookies_after_logout"], json!(["__Host-opentrusty_browser"]), "{seen}");
