@@ -433,6 +433,46 @@ fn w60_w112_a_forged_decision_changes_nothing() {
     Tokens::of(&tv.poll(&stand));
 }
 
+/// What these grants make opens no other door, and nothing else opens theirs.
+#[test]
+fn w26_no_artefact_stands_in_for_another() {
+    let stand = alone();
+    let tv = device(&stand, WEB, "openid");
+    tv.decide(&stand, BEN, "approve");
+    let id = auth_req_id(&WEB.ask_for(&stand, BEN, &[]));
+    let mut ben = at_page(&stand, "/ciba", BEN);
+    let handle = ben.page().field("handle").unwrap();
+    let ask = Ask::new(WEB);
+    let code = code(&stand, &ask, BEN);
+    let live = issue(&stand, &Ask::new(WEB), BEN);
+    let cookie = ben.client().cookies()["__Host-opentrusty_session"].clone();
+    let requests = digest_of_requests(&stand);
+    for other in [&code, &live.access, &live.refresh, &live.id, &tv.user_code, &handle, &cookie] {
+        assert_tok(&WEB.poll_device(&stand, other), "invalid_grant");
+        assert_tok(&WEB.poll_ciba(&stand, other), "invalid_grant");
+    }
+    assert_tok(&WEB.poll_device(&stand, &id), "invalid_grant");
+    assert_tok(&WEB.poll_ciba(&stand, &tv.device_code), "invalid_grant");
+    for ours in [&tv.device_code, &tv.user_code, &id, &handle] {
+        assert_tok(&WEB.redeem(&stand, ours, &ask.pkce.verifier), "invalid_grant");
+        assert_tok(&WEB.refresh(&stand, ours), "invalid_grant");
+        assert_inactive(&WEB.introspect(&stand, ours));
+        assert_bearer_refused(&userinfo(&stand, ours));
+        WEB.revoke(&stand, ours).expect(200);
+        let mut client = stand.client();
+        client.put_cookie("__Host-opentrusty_session", ours);
+        client.get(&format!("{}/device", stand.issuer())).expect(303);
+        client.get(&format!("{}/oauth/authorize/{ours}", stand.issuer())).expect(400);
+        client.get(&format!("{}/enroll?token={ours}", stand.issuer())).expect(400);
+        let secret = [("client_id", WEB.id), ("client_secret", ours), ("grant_type", "x")];
+        client.post(&format!("{}/oauth/token", stand.issuer()), &secret).expect(401);
+    }
+    assert_eq!(digest_of_requests(&stand), requests);
+    Tokens::of(&tv.poll(&stand));
+    assert!(is_alive(&stand, WEB, &live.access));
+    sql(&stand, "DELETE FROM deferred_requests; DELETE FROM throttles");
+}
+
 #[test]
 fn w136_one_network_has_a_bounded_number_of_open_requests_of_a_client() {
     let stand = alone();

@@ -258,7 +258,7 @@ fn scope_name(path: &str, text: String) -> Result<String, Failure> {
 fn scope(path: &str, given: file::Scope) -> Result<Scope, Failure> {
     let at = |field: &str| format!("{path}.{field}");
     let name = scope_name(&at("name"), given.name)?;
-    if name == scope::ADMIN {
+    if name == scope::ADMIN || name == scope::CIBA {
         return Err(Failure::value(at("name"), "reserved for the platform"));
     }
     Ok(Scope {

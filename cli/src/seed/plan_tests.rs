@@ -79,6 +79,7 @@ fn bad_values_are_named_by_their_path() {
         ),
         ("scopes", r#"{"tenant":"a","name":"a b"}"#, "scopes[0].name: "),
         ("scopes", r#"{"tenant":"a","name":"opentrusty:admin"}"#, "scopes[0].name: reserved"),
+        ("scopes", r#"{"tenant":"a","name":"opentrusty:ciba"}"#, "scopes[0].name: reserved"),
         ("audiences", r#"{"tenant":"a","identifier":"a b"}"#, "audiences[0].identifier: "),
         (
             "audiences",

@@ -60,7 +60,8 @@ struct Details {
     #[serde(skip_serializing_if = "Option::is_none")]
     act: Option<Value>,
     #[serde(skip_serializing_if = "Option::is_none")]
-    authorization_details: Option<rar::Details>,
+    #[serde(rename = "authorization_details")]
+    rich: Option<rar::Details>,
     #[serde(skip_serializing_if = "Option::is_none")]
     jti: Option<TokenId>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -99,7 +100,7 @@ impl Introspection {
             acr: person.map(Authentication::acr),
             amr: person.map(|person| person.amr.clone()),
             act: token.holder.act.clone(),
-            authorization_details: seen(token, asker, own),
+            rich: seen(token, asker, own),
             jti: token.token,
             sid: person.and_then(|person| person.session),
             token_type: token.token.map(|_| "Bearer"),

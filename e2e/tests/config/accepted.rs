@@ -21,6 +21,8 @@ fn the_names_of_the_original_systems_are_read_and_win_over_the_file() {
         ("authd", "ACCESS_TOKEN_LIFETIME", "access_token_lifetime", "3600", "86401"),
         ("authd", "REFRESH_TOKEN_LIFETIME", "refresh_token_lifetime", "2592000", "1"),
         ("authd", "AUTH_CODE_LIFETIME", "auth_code_lifetime", "600", "601"),
+        ("authd", "DEVICE_CODE_LIFETIME", "device_code_lifetime", "3600", "3601"),
+        ("authd", "CIBA_POLL_INTERVAL", "ciba_poll_interval", "60", "61"),
         ("admind", "OPENTRUSTY_PORT", "port", "8081", "port"),
         ("admind", "OPENTRUSTY_ADMIN_PORT", "port", "8081", "port"),
         ("admind", "OPENTRUSTY_ADMIN_DOMAIN", "domain", "localhost", "api.example.com"),

@@ -1,8 +1,9 @@
 //! A relying party built on the `openidconnect` crate: the code flow, then the endpoints that a relying party uses
-//! afterwards. Prints one line of JSON saying what it saw.
+//! afterwards; with the word `grants`, what else the crate can. Prints one line of JSON saying what it saw.
 //!
-//! `RP_ISSUER RP_CA RP_CLIENT_ID RP_CLIENT_SECRET RP_REDIRECT_URI RP_POST_LOGOUT_URI RP_USER RP_PASSWORD`
+//! `RP_OWN_SCOPE` for `grants`, `RP_ISSUER RP_CA RP_CLIENT_ID RP_CLIENT_SECRET RP_REDIRECT_URI RP_POST_LOGOUT_URI RP_USER RP_PASSWORD`
 
+mod grants;
 mod pages;
 mod transport;
 
@@ -10,8 +11,8 @@ use std::collections::HashMap;
 use std::error::Error;
 
 use openidconnect::core::{
-    CoreAuthPrompt, CoreClient, CoreIdToken, CoreIdTokenClaims, CoreProviderMetadata, CoreResponseType,
-    CoreRevocableToken, CoreTokenResponse, CoreUserInfoClaims,
+    CoreAuthPrompt, CoreClient, CoreIdToken, CoreIdTokenClaims, CoreProviderMetadata, CoreResponseMode,
+    CoreResponseType, CoreRevocableToken, CoreTokenResponse, CoreUserInfoClaims,
 };
 use openidconnect::url::Url;
 use openidconnect::{
@@ -58,7 +59,8 @@ fn main() -> Result<(), Failure> {
     let variables = std::env::vars().filter_map(|(name, value)| Some((name.strip_prefix("RP_")?.to_owned(), value)));
     let given = Given(variables.collect());
     let flow = Flow::discover(&given)?;
-    println!("{}", flow.run()?);
+    let seen = if std::env::args().nth(1).as_deref() == Some("grants") { flow.grants()? } else { flow.run()? };
+    println!("{seen}");
     Ok(())
 }
 
@@ -86,7 +88,7 @@ impl<'a> Flow<'a> {
     }
 
     fn run(&self) -> Result<Value, Failure> {
-        let first = self.authorize(None)?;
+        let first = self.authorize(None, None)?;
         let userinfo: CoreUserInfoClaims = self
             .party
             .user_info(first.tokens.access_token().clone(), Some(first.claims.subject().clone()))?
@@ -100,7 +102,7 @@ impl<'a> Flow<'a> {
         let last_refresh = second.refresh_token().ok_or("no refresh token")?;
         self.revoke(last_refresh.clone().into())?;
         let revoked_refresh = self.refusal_of_refresh(last_refresh)?;
-        let again = self.authorize(Some(CoreAuthPrompt::None))?;
+        let again = self.authorize(Some(CoreAuthPrompt::None), None)?;
         Ok(json!({
             "forms": first.forms,
             "response": first.response,
@@ -122,7 +124,7 @@ impl<'a> Flow<'a> {
     }
 
     /// One authorization, from the request to the verified tokens.
-    fn authorize(&self, prompt: Option<CoreAuthPrompt>) -> Result<Authorized, Failure> {
+    fn authorize(&self, prompt: Option<CoreAuthPrompt>, mode: Option<CoreResponseMode>) -> Result<Authorized, Failure> {
         let (challenge, verifier) = PkceCodeChallenge::new_random_sha256();
         let mut request = self
             .party
@@ -135,6 +137,9 @@ impl<'a> Flow<'a> {
             .set_pkce_challenge(challenge);
         if let Some(prompt) = prompt {
             request = request.add_prompt(prompt);
+        }
+        if let Some(mode) = mode {
+            request = request.add_extra_param("response_mode", mode.as_ref().to_owned());
         }
         let (url, state, nonce) = request.url();
         let (away, forms) = self.person.visit(&url)?;
@@ -217,7 +222,7 @@ impl<'a> Flow<'a> {
             "forms": forms,
             "state": returned.as_ref() == Some(state.secret()),
             "uri": away.as_str(),
-            "silent": match self.authorize(Some(CoreAuthPrompt::None)) {
+            "silent": match self.authorize(Some(CoreAuthPrompt::None), None) {
                 Ok(_) => "none".to_owned(),
                 Err(error) => error.to_string(),
             },

@@ -14,7 +14,8 @@ pub struct Person<'a> {
 }
 
 impl Person<'_> {
-    /// Open an address; sign in and agree where asked. Gives where that led, and the forms that were filled in.
+    /// Open an address; sign in and agree where asked. Gives where that led, and the forms that were filled in. What
+    /// a page would post to another site comes back as that site's address with a query.
     pub fn visit(&self, address: &Url) -> Result<(Url, Vec<String>), Failure> {
         let mut forms = Vec::new();
         let mut url = address.clone();
@@ -38,6 +39,10 @@ impl Person<'_> {
             let html = answer.into_string()?;
             let form = Form::of(&html).ok_or_else(|| format!("no form at {url}: {html}"))?;
             url = url.join(&form.action)?;
+            if form.id == "form-post" {
+                url.set_query(Some(&self.fill_in(&form)));
+                return Ok((url, forms));
+            }
             body = Some(self.fill_in(&form));
             forms.push(form.id);
         }
