@@ -10,7 +10,7 @@ use crate::form::Form;
 
 const ISSUER: &str = "https://as.example";
 
-fn client(over: Value) -> Client {
+fn client(over: &Value) -> Client {
     let mut draft = json!({
         "token_endpoint_auth_method": "none", "scope": "openid email read opentrusty:admin",
         "grant_types": ["urn:ietf:params:oauth:grant-type:device_code"],
@@ -33,7 +33,7 @@ fn authenticated() -> Authenticated {
         endpoint: "https://as.example/oauth/token",
         now: Timestamp(0),
     };
-    client(json!({})).authenticate(&presented, &evidence, |_, _| false).unwrap().0
+    client(&json!({})).authenticate(&presented, &evidence, |_, _| false).unwrap().0
 }
 
 fn form(text: &str) -> Form {
@@ -117,7 +117,7 @@ proptest! {
 
 #[test]
 fn w13_a_device_asks_for_no_more_than_its_client_may_have() {
-    let client = client(json!({}));
+    let client = client(&json!({}));
     let defaults = "email other".parse().unwrap();
     let parse = |text| device::Request::parse(&form(text), &client, &defaults, ISSUER);
     let refused = |text| parse(text).unwrap_err().code.as_str();
@@ -134,7 +134,7 @@ fn w13_a_device_asks_for_no_more_than_its_client_may_have() {
     assert_eq!(refused("scope=opentrusty:admin"), "invalid_scope");
 }
 
-fn ciba(over: Value, text: &str) -> Result<ciba::Request, &'static str> {
+fn ciba(over: &Value, text: &str) -> Result<ciba::Request, &'static str> {
     let mut draft = json!({
         "token_endpoint_auth_method": "client_secret_basic",
         "grant_types": ["urn:openid:params:grant-type:ciba"]
@@ -142,12 +142,12 @@ fn ciba(over: Value, text: &str) -> Result<ciba::Request, &'static str> {
     for (name, value) in over.as_object().unwrap() {
         draft[name] = value.clone();
     }
-    ciba::Request::parse(&form(text), &client(draft), ISSUER).map_err(|error| error.code.as_str())
+    ciba::Request::parse(&form(text), &client(&draft), ISSUER).map_err(|error| error.code.as_str())
 }
 
 #[test]
 fn w62_exactly_one_hint() {
-    let hint = |text: &str| ciba(json!({}), &format!("scope=openid&{text}")).map(|r| r.hint);
+    let hint = |text: &str| ciba(&json!({}), &format!("scope=openid&{text}")).map(|r| r.hint);
     assert_eq!(hint("login_hint=Ana@Example.org"), Ok(Hint::Email("ana@example.org".into())));
     assert_eq!(hint("login_hint=x-1_"), Ok(Hint::Sub("x-1_".into())));
     assert_eq!(hint("id_token_hint=e30"), Ok(Hint::IdToken("e30".into())));
@@ -173,7 +173,7 @@ fn w62_exactly_one_hint() {
 fn w62_a_binding_message_is_short_and_says_what_it_shows() {
     let told = |message: &str| {
         let message = crate::form::encode(message);
-        ciba(json!({}), &format!("scope=openid&login_hint=a&binding_message={message}"))
+        ciba(&json!({}), &format!("scope=openid&login_hint=a&binding_message={message}"))
             .map(|request| request.binding_message.unwrap())
     };
     assert_eq!(told("W4SCT – é").as_deref(), Ok("W4SCT – é"));
@@ -187,14 +187,14 @@ fn w62_a_binding_message_is_short_and_says_what_it_shows() {
 
 #[test]
 fn w62_ciba_scopes_expiry_and_parameters_are_bounded() {
-    let refused = |text: &str| ciba(json!({}), text).unwrap_err();
+    let refused = |text: &str| ciba(&json!({}), text).unwrap_err();
     assert_eq!(refused("login_hint=a"), "invalid_request");
     assert_eq!(refused("scope=email&login_hint=a"), "invalid_scope");
     assert_eq!(refused("scope=openid+write&login_hint=a"), "invalid_scope");
     assert_eq!(refused("scope=openid+opentrusty:admin&login_hint=a"), "invalid_scope");
     assert_eq!(refused("scope=openid&login_hint=a&audience=x"), "invalid_target");
     let expiry = |text: &str| {
-        ciba(json!({}), &format!("scope=openid&login_hint=a&requested_expiry={text}"))
+        ciba(&json!({}), &format!("scope=openid&login_hint=a&requested_expiry={text}"))
             .map(|request| request.requested_expiry_s)
     };
     assert_eq!(expiry("1"), Ok(Some(1)));
@@ -212,7 +212,7 @@ fn w63_a_ping_needs_a_bearer_token_that_nobody_guesses() {
     });
     let token = |text: &str| {
         let text = crate::form::encode(text);
-        ciba(ping.clone(), &format!("scope=openid&login_hint=a&client_notification_token={text}"))
+        ciba(&ping, &format!("scope=openid&login_hint=a&client_notification_token={text}"))
             .map(|request| request.notification_token.unwrap().expose_secret().to_owned())
     };
     let good = "8d67dc78-7faa-4d41-aabd-67707b374255";
@@ -231,6 +231,6 @@ fn w63_a_ping_needs_a_bearer_token_that_nobody_guesses() {
         assert_eq!(token(bad), Err("invalid_request"), "{bad:?}");
     }
     // A client that polls need not send one, and nothing of it is kept.
-    let kept = ciba(json!({}), "scope=openid&login_hint=a&client_notification_token=x").unwrap();
+    let kept = ciba(&json!({}), "scope=openid&login_hint=a&client_notification_token=x").unwrap();
     assert!(kept.notification_token.is_none());
 }
