@@ -1,11 +1,6 @@
 //! The device grant (RFC 8628; security.md, W54–W60): who may redeem a code, who may let a device in, and what
 //! they are told before they do.
 
-#![expect(
-    clippy::unwrap_used,
-    reason = "helpers of tests: a failure here is the failure of the test that asked"
-)]
-
 #[expect(dead_code, reason = "each binary of the protocol tests uses its part of the support")]
 mod support;
 
@@ -89,10 +84,10 @@ fn w54_a_device_code_is_good_for_its_own_client_alone() {
     let tv = device(&stand, TV, "openid");
     tv.decide(&stand, BEN, "approve");
     let before = digest(&stand);
-    assert_tok(&WEB.poll_device(&stand, &tv.device_code), "invalid_grant");
+    assert_tok(&WEB.poll_device(&stand, &tv.secret), "invalid_grant");
     // Not registered for the grant: told so whatever it brings.
-    assert_tok(&TWIN.poll_device(&stand, &tv.device_code), "unauthorized_client");
-    for wrong in [random(), format!("{}A", tv.device_code), tv.user_code.clone()] {
+    assert_tok(&TWIN.poll_device(&stand, &tv.secret), "unauthorized_client");
+    for wrong in [random(), format!("{}A", tv.secret), tv.user_code.clone()] {
         assert_tok(&TV.poll_device(&stand, &wrong), "invalid_grant");
     }
     let missing = TV.call(&stand, "/oauth/token", &[("grant_type", DEVICE)]);
@@ -452,8 +447,8 @@ fn w26_no_artefact_stands_in_for_another() {
         assert_tok(&WEB.poll_ciba(&stand, other), "invalid_grant");
     }
     assert_tok(&WEB.poll_device(&stand, &id), "invalid_grant");
-    assert_tok(&WEB.poll_ciba(&stand, &tv.device_code), "invalid_grant");
-    for ours in [&tv.device_code, &tv.user_code, &id, &handle] {
+    assert_tok(&WEB.poll_ciba(&stand, &tv.secret), "invalid_grant");
+    for ours in [&tv.secret, &tv.user_code, &id, &handle] {
         assert_tok(&WEB.redeem(&stand, ours, &ask.pkce.verifier), "invalid_grant");
         assert_tok(&WEB.refresh(&stand, ours), "invalid_grant");
         assert_inactive(&WEB.introspect(&stand, ours));

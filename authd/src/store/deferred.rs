@@ -135,6 +135,17 @@ impl Store {
     /// after the lock, so that any number at once admits exactly the rest (W62, W136).
     pub(crate) async fn begin_request(&self, new: &NewRequest<'_>) -> Result<Begun, StoreError> {
         let (quota, most) = &new.quota;
+        // Whoever comes when all are taken need not wait for a turn, nor keep a connection meanwhile.
+        let open = sqlx::query_scalar!(
+            r#"SELECT count(*) AS "count!" FROM deferred_requests
+               WHERE quota_hash = $1 AND decided_at IS NULL AND expires_at > now()"#,
+            quota.as_slice(),
+        )
+        .fetch_one(&self.pool)
+        .await?;
+        if open >= i64::from(*most) {
+            return Ok(Begun::TooMany);
+        }
         let (turn, _) = quota.split_first_chunk().unwrap_or((&[0; 8], &[]));
         let mut transaction = self.pool.begin().await?;
         sqlx::query!("SELECT pg_advisory_xact_lock($1)", i64::from_be_bytes(*turn))

@@ -145,7 +145,7 @@ impl From<Refused> for Error {
 
 /// What a poll hears; `Ok`: it may redeem, and the gate asks once more.
 ///
-/// `slow_down` is "a variant of `authorization_pending`" (RFC 8628 §3.5): once somebody has decided, a hasty
+/// `slow_down` is a variant of `authorization_pending` (RFC 8628 §3.5): once somebody has decided, a hasty
 /// poll is answered like any other.
 pub fn poll(stored: &Stored, client: &Authenticated, now: Timestamp) -> Result<(), Refused> {
     if stored.client != client.key {

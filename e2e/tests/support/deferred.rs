@@ -9,7 +9,7 @@ use super::{App, CIBA, DEVICE, PASSWORD, assert_always};
 #[expect(clippy::struct_field_names, reason = "RFC 8628 names them")]
 pub(crate) struct Device {
     pub(crate) app: App,
-    pub(crate) device_code: String,
+    pub(crate) secret: String,
     pub(crate) user_code: String,
     pub(crate) complete: String,
 }
@@ -23,7 +23,7 @@ pub(crate) fn device(stand: &Stand, app: App, scope: &str) -> Device {
     assert_eq!(reply["verification_uri"], format!("{}/device", stand.issuer()));
     Device {
         app,
-        device_code: text("device_code"),
+        secret: text("device_code"),
         user_code: text("user_code"),
         complete: text("verification_uri_complete"),
     }
@@ -33,7 +33,7 @@ impl Device {
     /// Ask for the tokens.
     #[track_caller]
     pub(crate) fn poll(&self, stand: &Stand) -> Response {
-        self.app.poll_device(stand, &self.device_code)
+        self.app.poll_device(stand, &self.secret)
     }
 
     /// Let it in, or not, as somebody who signs in for it.

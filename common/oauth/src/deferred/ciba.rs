@@ -16,8 +16,7 @@ use crate::{ScopeSet, account, claims, scope, text};
 const LOGIN_HINT_MAX: usize = 254;
 /// Longest `id_token_hint`, in bytes.
 const ID_TOKEN_MAX: usize = 8 * 1024;
-/// Longest `binding_message`, in characters. CIBA §7.1: "it is RECOMMENDED that the `binding_message` value be
-/// relatively short".
+/// Longest `binding_message`, in characters: it is to be "relatively short" (CIBA §7.1).
 const MESSAGE_MAX: usize = 128;
 /// Longest `requested_expiry`, in seconds.
 const EXPIRY_MAX_S: u32 = 600;
