@@ -3,7 +3,6 @@
 
 #![expect(
     clippy::unwrap_used,
-    clippy::indexing_slicing,
     reason = "helpers of tests: a failure here is the failure of the test that asked"
 )]
 
@@ -34,10 +33,8 @@ fn jwks(stand: &Stand) -> Value {
 }
 
 fn listed(value: &Value) -> Vec<String> {
-    let mut all: Vec<String> = match value {
-        Value::Array(all) => all.iter().map(|one| one.as_str().unwrap().to_owned()).collect(),
-        one => vec![one.as_str().unwrap().to_owned()],
-    };
+    let all = value.as_array().map_or(std::slice::from_ref(value), Vec::as_slice);
+    let mut all: Vec<String> = all.iter().map(|one| one.as_str().unwrap().to_owned()).collect();
     all.sort_unstable();
     all
 }
