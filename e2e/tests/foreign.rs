@@ -191,14 +191,14 @@ impl Party {
         seen
     }
 
-    fn assert_pushed(&self, seen: &Value) {
+    fn assert_pushed(seen: &Value) {
         let pushed = &seen["pushed"];
         // RFC 9126 §4: nothing of the request passes through the browser.
         assert_eq!(pushed["carried"], json!(["client_id", "request_uri"]), "{seen}");
         assert_eq!(pushed["response"], json!(["code", "iss", "state"]), "{seen}");
     }
 
-    fn assert_exchanged(&self, seen: &Value) {
+    fn assert_exchanged(self, seen: &Value) {
         let exchanged = &seen["exchanged"];
         assert_eq!(exchanged["issued"], ACCESS_TOKEN, "{seen}");
         let before = &exchanged["before"];
@@ -303,7 +303,7 @@ fn openid_client_proves_itself_by_a_key() {
 #[test]
 fn openid_client_pushes_requests_and_exchanges_tokens() {
     let seen = GRANTS.run_grants(Program::new(stand(), "node", &["openid-client-grants.mjs"]));
-    GRANTS.assert_pushed(&seen);
+    Party::assert_pushed(&seen);
     GRANTS.assert_exchanged(&seen);
     assert_eq!(seen["pushed"]["forms"], json!(["login", "consent"]), "{seen}");
     // RFC 9126 §7.3: a reference is good once.
@@ -347,7 +347,7 @@ fn authlib_proves_itself_by_a_key() {
 #[test]
 fn authlib_pushes_requests_and_exchanges_tokens() {
     let seen = AUTHLIB_GRANTS.run_grants(Program::new(stand(), "authlib", &["grants.py"]));
-    AUTHLIB_GRANTS.assert_pushed(&seen);
+    Party::assert_pushed(&seen);
     AUTHLIB_GRANTS.assert_exchanged(&seen);
     assert_eq!(seen["by_form"]["forms"], json!(["login", "consent"]), "{seen}");
     assert_eq!(seen["by_form"]["response"], json!(["code", "iss", "state"]), "{seen}");
