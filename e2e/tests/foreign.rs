@@ -62,6 +62,7 @@ const CRATE: Party = Party { id: "openidconnect", ..BASIC };
 const BY_KEY: Party = Party { id: "with-key", method: "private_key_jwt", ..BASIC };
 const AUTHLIB_BY_KEY: Party = Party { id: "authlib-with-key", ..BY_KEY };
 const GRANTS: Party = Party { id: "with-grants", grants: true, ..BY_KEY };
+const DEFERRED: Party = Party { id: "with-deferred", ..GRANTS };
 const AUTHLIB_GRANTS: Party = Party { id: "authlib-grants", ..GRANTS };
 const CRATE_GRANTS: Party = Party { id: "openidconnect-grants", grants: true, ..BASIC };
 
@@ -76,7 +77,7 @@ fn stand() -> &'static Stand {
     static STAND: OnceLock<Stand> = OnceLock::new();
     STAND.get_or_init(|| {
         let stand = Stand::start(&Options::default());
-        let by_grants = [GRANTS, AUTHLIB_GRANTS, CRATE_GRANTS];
+        let by_grants = [GRANTS, DEFERRED, AUTHLIB_GRANTS, CRATE_GRANTS];
         let parties = [
             &[BASIC, POST, PUBLIC, FORM_POST, ES256, AUTHLIB, CRATE, BY_KEY, AUTHLIB_BY_KEY][..],
             &by_grants,
@@ -128,6 +129,8 @@ impl Party {
                 "refresh_token",
                 "client_credentials",
                 "urn:ietf:params:oauth:grant-type:token-exchange",
+                "urn:ietf:params:oauth:grant-type:device_code",
+                "urn:openid:params:grant-type:ciba",
             ]);
             client["scope"] = format!("{SCOPE} {OWN_SCOPE}").into();
             client["audiences"] = json!([AUDIENCE]);
@@ -195,7 +198,7 @@ impl Party {
         assert_eq!(pushed["response"], json!(["code", "iss", "state"]), "{seen}");
     }
 
-    fn assert_exchanged(&self, seen: &Value) {
+    fn assert_exchanged(self, seen: &Value) {
         let exchanged = &seen["exchanged"];
         assert_eq!(exchanged["issued"], ACCESS_TOKEN, "{seen}");
         let before = &exchanged["before"];
@@ -308,6 +311,35 @@ fn openid_client_pushes_requests_and_exchanges_tokens() {
 }
 
 #[test]
+fn openid_client_waits_for_people_at_other_devices() {
+    let seen = DEFERRED.told(Program::new(stand(), "node", &["openid-client-deferred.mjs"])).run();
+    let device = json!([
+        "device_code",
+        "expires_in",
+        "interval",
+        "user_code",
+        "verification_uri",
+        "verification_uri_complete",
+    ]);
+    let used = json!({
+        "members": ["access_token", "expires_in", "id_token", "refresh_token", "scope", "token_type"],
+        "scope": seen["approved"]["used"]["scope"], "audience": DEFERRED.id, "nonce": null,
+        "email": USER, "refreshed": true,
+    });
+    for outcome in ["approved", "declined"] {
+        assert_eq!(seen[outcome]["members"], device, "{seen}");
+        assert_eq!(seen[outcome]["forms"], json!(["login", "device", "decision"]), "{seen}");
+    }
+    assert_eq!(seen["approved"]["used"], used, "{seen}");
+    assert_eq!(seen["approved"]["again"], "invalid_grant", "{seen}");
+    assert_eq!(seen["declined"]["refused"], "access_denied", "{seen}");
+    let elsewhere = &seen["elsewhere"];
+    assert_eq!(elsewhere["members"], json!(["auth_req_id", "expires_in", "interval"]), "{seen}");
+    assert_eq!(elsewhere["forms"], json!(["login", "request-1"]), "{seen}");
+    assert_eq!(elsewhere["used"], used, "{seen}");
+}
+
+#[test]
 fn authlib_proves_itself_by_a_key() {
     AUTHLIB_BY_KEY.run(Program::new(stand(), "authlib", &["flow.py"]));
 }
@@ -333,8 +365,13 @@ fn the_openidconnect_crate_signs_in_and_uses_every_endpoint() {
 }
 
 #[test]
-fn the_openidconnect_crate_takes_a_form_post_and_tokens_for_itself() {
+fn the_openidconnect_crate_takes_a_form_post_and_tokens_for_itself_and_a_device() {
     let seen = CRATE_GRANTS.run_grants(Program::new(stand(), "openidconnect", &["grants"]));
     assert_eq!(seen["by_form"]["forms"], json!(["login", "consent"]), "{seen}");
     assert_eq!(seen["by_form"]["response"], json!(["code", "iss", "state"]), "{seen}");
+    let device = &seen["device"];
+    assert_eq!(device["forms"], json!(["device", "decision"]), "signed in already: {seen}");
+    assert_eq!(device["audience"], json!([CRATE_GRANTS.id]), "{seen}");
+    assert_eq!(device["introspection"]["active"], true, "{seen}");
+    assert_eq!(device["refresh_token"], true, "{seen}");
 }

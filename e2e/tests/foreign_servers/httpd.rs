@@ -1,4 +1,4 @@
-//! Apache httpd with mod_auth_openidc: people at a page of its own, programs at its interface.
+//! Apache httpd with `mod_auth_openidc`: people at a page of its own, programs at its interface.
 
 use e2e::{Browser, Response, bearer, query};
 use serde_json::{Value, json};

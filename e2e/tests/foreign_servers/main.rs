@@ -53,9 +53,10 @@ fn register(client_id: &str, over: &Value) {
         "scope": "openid profile email offline_access",
     });
     for (name, value) in over.as_object().expect("metadata") {
-        match value {
-            Value::Null => drop(client.as_object_mut().and_then(|all| all.remove(name))),
-            _ => client[name] = value.clone(),
+        if !value.is_null() {
+            client[name] = value.clone();
+        } else if let Some(members) = client.as_object_mut() {
+            members.remove(name);
         }
     }
     stand().seed(&json!({"clients": [client]}));

@@ -1,7 +1,9 @@
-//! What the crate can beyond an answer by query: an answer by form, and a token for the client itself.
+//! What the crate can beyond an answer by query: an answer by form, a token for the client itself, and one for a
+//! device (RFC 8628).
 
-use openidconnect::core::CoreResponseMode;
-use openidconnect::{OAuth2TokenResponse as _, RequestTokenError, Scope, TokenResponse as _};
+use openidconnect::core::{CoreDeviceAuthorizationResponse, CoreResponseMode};
+use openidconnect::url::Url;
+use openidconnect::{Nonce, OAuth2TokenResponse as _, RequestTokenError, Scope, TokenResponse as _};
 use serde_json::{Value, json};
 
 use crate::{Failure, Flow};
@@ -12,6 +14,25 @@ impl Flow<'_> {
         Ok(json!({
             "by_form": { "forms": by_form.forms, "response": by_form.response },
             "for_itself": self.for_itself()?,
+            "device": self.device()?,
+        }))
+    }
+
+    fn device(&self) -> Result<Value, Failure> {
+        let scopes = ["profile", "email", "offline_access"].map(|name| Scope::new(name.to_owned()));
+        let begun: CoreDeviceAuthorizationResponse =
+            self.party.exchange_device_code().add_scopes(scopes).request(&self.http())?;
+        let complete = begun.verification_uri_complete().ok_or("no verification_uri_complete")?;
+        let forms = self.person.settle(&Url::parse(complete.secret())?)?;
+        let tokens =
+            self.party.exchange_device_access_token(&begun)?.request(&self.http(), std::thread::sleep, None)?;
+        let id_token = tokens.id_token().ok_or("no ID token")?;
+        let claims = id_token.claims(&self.party.id_token_verifier(), no_nonce)?;
+        Ok(json!({
+            "forms": forms,
+            "audience": claims.audiences(),
+            "introspection": self.introspect(tokens.access_token())?,
+            "refresh_token": tokens.refresh_token().is_some(),
         }))
     }
 
@@ -41,4 +62,9 @@ impl Flow<'_> {
             "about_a_person": about_a_person,
         }))
     }
+}
+
+/// Nobody could have sent one.
+pub fn no_nonce(nonce: Option<&Nonce>) -> Result<(), String> {
+    nonce.map_or(Ok(()), |_| Err("a nonce nobody sent".to_owned()))
 }

@@ -17,8 +17,8 @@ use openidconnect::core::{
 use openidconnect::url::Url;
 use openidconnect::{
     AccessToken, AccessTokenHash, AuthenticationFlow, AuthorizationCode, ClientId, ClientSecret, CsrfToken,
-    EndSessionUrl, EndpointMaybeSet, EndpointNotSet, EndpointSet, IntrospectionUrl, IssuerUrl, LogoutRequest, Nonce,
-    OAuth2TokenResponse as _, PkceCodeChallenge, PostLogoutRedirectUrl, ProviderMetadataWithLogout, RedirectUrl,
+    DeviceAuthorizationUrl, EndSessionUrl, EndpointMaybeSet, EndpointSet, IntrospectionUrl, IssuerUrl, LogoutRequest,
+    Nonce, OAuth2TokenResponse as _, PkceCodeChallenge, PostLogoutRedirectUrl, ProviderMetadataWithLogout, RedirectUrl,
     RefreshToken, RevocationUrl, Scope, TokenResponse as _,
 };
 use serde_json::{Value, json};
@@ -27,7 +27,7 @@ use pages::Person;
 use transport::Transport;
 
 type Failure = Box<dyn Error>;
-type Party = CoreClient<EndpointSet, EndpointNotSet, EndpointSet, EndpointSet, EndpointMaybeSet, EndpointMaybeSet>;
+type Party = CoreClient<EndpointSet, EndpointSet, EndpointSet, EndpointSet, EndpointMaybeSet, EndpointMaybeSet>;
 
 /// What this program was told, by the names without `RP_`.
 struct Given(HashMap<String, String>);
@@ -65,7 +65,7 @@ fn main() -> Result<(), Failure> {
 }
 
 impl<'a> Flow<'a> {
-    /// The crate knows no introspection or revocation endpoint from discovery; they are taken from the document.
+    /// The crate knows no introspection, revocation or device endpoint from discovery; they are taken from the document.
     fn discover(given: &'a Given) -> Result<Self, Failure> {
         let transport = Transport::new(given.get("CA")?)?;
         let issuer = IssuerUrl::new(given.get("ISSUER")?.to_owned())?;
@@ -77,6 +77,7 @@ impl<'a> Flow<'a> {
         let secret = ClientSecret::new(given.get("CLIENT_SECRET")?.to_owned());
         let client_id = ClientId::new(given.get("CLIENT_ID")?.to_owned());
         let party = CoreClient::from_provider_metadata(metadata, client_id, Some(secret))
+            .set_device_authorization_url(DeviceAuthorizationUrl::new(at("device_authorization_endpoint")?)?)
             .set_redirect_uri(RedirectUrl::new(given.get("REDIRECT_URI")?.to_owned())?)
             .set_introspection_url(IntrospectionUrl::new(at("introspection_endpoint")?)?)
             .set_revocation_url(RevocationUrl::new(at("revocation_endpoint")?)?);
@@ -173,11 +174,7 @@ impl<'a> Flow<'a> {
         let second = self.party.exchange_refresh_token(token)?.request(&self.http())?;
         let id_token = second.id_token().ok_or("no ID token from a refresh")?;
         // OIDC Core §12.2: no nonce in an ID token of a refresh.
-        let no_nonce = |nonce: Option<&Nonce>| match nonce {
-            None => Ok(()),
-            Some(_) => Err("a nonce nobody sent".to_owned()),
-        };
-        let claims = id_token.claims(&self.party.id_token_verifier(), no_nonce)?;
+        let claims = id_token.claims(&self.party.id_token_verifier(), grants::no_nonce)?;
         let seen = json!({
             "rotated": second.refresh_token().map(RefreshToken::secret) != Some(token.secret()),
             "access_token_changed": second.access_token().secret() != first.tokens.access_token().secret(),
