@@ -54,7 +54,7 @@ pub(crate) async fn authenticate(
 ) -> Result<(Authenticated, oauth::Timestamp), Failure> {
     let Some(asker) = asker else { return Err(refuse(app, request, presented).await) };
     let now = asker.now;
-    let fetched = asker.fetched_jwks.as_ref().and_then(|jwks| KeySet::parse(jwks).ok());
+    let fetched = asker.fetched_jwks.as_ref().and_then(|jwks| KeySet::published(jwks).ok());
     let endpoint = format!("{}{}", app.config.issuer, request.path);
     let evidence = Evidence {
         secrets: &asker.secrets,

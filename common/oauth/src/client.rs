@@ -8,6 +8,7 @@ mod metadata;
 mod presented;
 
 use crate::ids::{ClientId, ClientKey, TenantId};
+use crate::rar::Details;
 use crate::secret::{Client as ClientSecret, Hashed};
 use crate::uri::RedirectUri;
 use crate::{Error, ErrorCode, ScopeSet, Timestamp};
@@ -68,6 +69,18 @@ impl Client {
             ));
         }
         Ok(())
+    }
+
+    /// The same of `authorization_details`, by the types that the client may ask for.
+    pub fn still_has_details(&self, details: Option<&Details>) -> Result<(), Error> {
+        let allowed = &self.metadata.authorization_details_types;
+        if details.is_none_or(|details| details.iter().all(|one| allowed.contains(one.kind()))) {
+            return Ok(());
+        }
+        Err(Error::new(
+            ErrorCode::InvalidAuthorizationDetails,
+            "the client may no longer ask for one of these types",
+        ))
     }
 
     /// The registered URI that `presented` matches.

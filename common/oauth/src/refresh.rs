@@ -77,6 +77,7 @@ pub fn narrow(
     client.still_has(&scopes, &audiences, issuer).map_err(Refused::Mistake)?;
     let details = Details::narrow_granted(stored.details.as_ref(), request.details.as_ref())
         .map_err(Refused::Mistake)?;
+    client.still_has_details(details.as_ref()).map_err(Refused::Mistake)?;
     Ok(Narrowed { scopes, audiences, details })
 }
 

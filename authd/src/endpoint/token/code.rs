@@ -81,5 +81,6 @@ fn narrowed(
     let audiences = oauth::refresh::narrow_audiences(&found.audiences, &wanted.audiences)?;
     client.still_has(&found.scopes, &audiences, app.issuer())?;
     let details = Details::narrow_granted(found.details.as_ref(), wanted.details.as_ref())?;
+    client.still_has_details(details.as_ref())?;
     Ok((audiences, details))
 }

@@ -63,6 +63,7 @@ pub(super) async fn redeem(
     let audiences = oauth::refresh::narrow_audiences(&grant.audiences, &wanted.audiences)?;
     client.still_has(&grant.scopes, &audiences, app.issuer())?;
     let details = Details::narrow_granted(grant.details.as_ref(), wanted.details.as_ref())?;
+    client.still_has_details(details.as_ref())?;
     let draft = Draft {
         holder: &grant.holder,
         scopes: grant.scopes,

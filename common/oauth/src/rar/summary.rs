@@ -7,7 +7,7 @@
 use serde_json::{Map, Value};
 
 use super::{Element, Schema};
-use crate::text::deceives;
+use crate::text::{deceives, is_blank};
 
 /// Longest summary, in characters.
 const SUMMARY_MAX: usize = 500;
@@ -173,7 +173,8 @@ fn shown(text: &str) -> String {
         c if deceives(c) => '\u{fffd}',
         c => c,
     };
-    if text.is_empty() { "\u{201c}\u{201d}".to_owned() } else { text.chars().map(seen).collect() }
+    let text: String = text.chars().map(seen).collect();
+    if is_blank(&text) { format!("\u{201c}{text}\u{201d}") } else { text }
 }
 
 #[cfg(test)]
