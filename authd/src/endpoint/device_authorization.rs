@@ -35,7 +35,7 @@ pub(crate) async fn post(app: &Site<'_>, request: &Request) -> Result<Response, 
     let (client, _) = authenticate(app, request, asker, &presented).await?;
     check_grant(&client, Kind::Device.grant_type())?;
     let defaults = defaults.unwrap_or_default();
-    let asked = DeviceRequest::parse(&form, &client, &defaults, app.issuer())?;
+    let wanted = DeviceRequest::parse(&form, &client, &defaults, app.issuer())?;
     if client.metadata.is_public() {
         app.admit_anonymous(request)?;
     }
@@ -52,8 +52,8 @@ pub(crate) async fn post(app: &Site<'_>, request: &Request) -> Result<Response, 
             person: keyed::user_code(app, user_code).await?,
             client: client.key,
             user: None,
-            scopes: &asked.scopes,
-            audiences: &asked.audiences,
+            scopes: &wanted.scopes,
+            audiences: &wanted.audiences,
             binding_message: None,
             origin: &origin,
             quota: (quota, OPEN_MAX),

@@ -43,8 +43,8 @@ pub(super) async fn redeem(
     presented: &Presented,
     wanted: Wanted,
 ) -> Result<TokenReply, Failure> {
-    let asked = (wanted.kind, wanted.poll);
-    let read = app.store.read_request(app.issuer(), presented.client_id(), asked).await?;
+    let name = (wanted.kind, wanted.poll);
+    let read = app.store.read_request(app.issuer(), presented.client_id(), name).await?;
     let (asker, found) = read.map_or((None, None), |read| (Some(read.asker), read.found));
     let (client, now) = authenticate(app, request, asker, presented).await?;
     check_grant(&client, wanted.kind.grant_type())?;
