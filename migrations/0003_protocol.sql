@@ -22,7 +22,6 @@ ALTER TABLE grants
     ADD CONSTRAINT grants_person CHECK ((user_id IS NULL) = (auth_time IS NULL));
 
 ALTER TABLE access_tokens ADD COLUMN authorization_details jsonb;
-ALTER TABLE consents ADD COLUMN authorization_details jsonb;
 
 -- One grant by itself; `live_grants` adds those that it descends from.
 CREATE VIEW undescended_grants WITH (security_invoker = true) AS
@@ -255,7 +254,6 @@ GRANT SELECT, INSERT, UPDATE (attempts, last_at, blocked_until) ON throttles TO 
 GRANT INSERT ON outbox TO opentrusty_authd;
 -- A person who forgot the password asks for a link, and it goes to the account's own address.
 GRANT INSERT ON enrolments TO opentrusty_authd;
-GRANT UPDATE (authorization_details) ON consents TO opentrusty_authd;
 GRANT SELECT (tenant_id, role, user_id) ON role_assignments TO opentrusty_authd;
 
 GRANT SELECT ON authorization_detail_types, exchange_policies TO opentrusty_admind;
@@ -334,9 +332,9 @@ CREATE FUNCTION exchange_party(hash bytea) RETURNS jsonb LANGUAGE sql STABLE
         'administers', EXISTS (SELECT FROM role_assignments r
             WHERE r.user_id = g.user_id AND r.role <> 'tenant_member'
               AND (r.tenant_id IS NULL OR r.tenant_id = c.tenant_id)),
-        'sub', g.sub, 'auth_time', extract(epoch FROM g.auth_time)::bigint, 'amr', g.amr, 'session', g.session_id,
+        'sub', g.sub, 'auth_time', floor(extract(epoch FROM g.auth_time))::bigint, 'amr', g.amr, 'session', g.session_id,
         'act', g.act, 'scopes', a.scopes, 'audiences', a.audiences, 'details', a.authorization_details,
-        'expires_at', extract(epoch FROM a.expires_at)::bigint)
+        'expires_at', floor(extract(epoch FROM a.expires_at))::bigint)
     FROM access_tokens a JOIN live_grants g ON g.id = a.grant_id JOIN clients c ON c.id = g.client
     WHERE a.token_hash = hash AND a.revoked_at IS NULL AND a.expires_at > now()
 $$;

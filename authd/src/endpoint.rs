@@ -7,6 +7,7 @@ pub(crate) mod ciba;
 pub(crate) mod completion;
 pub(crate) mod consent;
 pub(crate) mod decision;
+pub(crate) mod details;
 pub(crate) mod device;
 pub(crate) mod device_authorization;
 pub(crate) mod enroll;

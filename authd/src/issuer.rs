@@ -21,6 +21,8 @@ pub(crate) struct Issuer {
     /// `None`: the platform.
     pub(crate) tenant: Option<TenantId>,
     pub(crate) keys: KeySet,
+    /// Types of `authorization_details` that its clients can ask for, by name.
+    pub(crate) detail_types: Vec<String>,
 }
 
 impl Issuer {
@@ -51,6 +53,7 @@ impl Issuers {
             base: String::new(),
             tenant: None,
             keys: KeySet::default(),
+            detail_types: Vec::new(),
         };
         Self { platform: Arc::new(platform), tenants: HashMap::new() }
     }
@@ -78,11 +81,6 @@ impl<'a> Site<'a> {
         &self.issuer.url
     }
 
-    /// Whose issuer this is; `None`: the platform's.
-    pub(crate) fn tenant(&self) -> Option<TenantId> {
-        self.issuer.tenant
-    }
-
     /// What the paths of this issuer's pages begin with.
     pub(crate) fn base(&self) -> &str {
         &self.issuer.base
@@ -103,6 +101,11 @@ impl<'a> Site<'a> {
         let mut all = self.issuer.keys.algorithms(Class::Token);
         all.sort_by_key(|algorithm| *algorithm != Algorithm::Rs256);
         all
+    }
+
+    /// Types of `authorization_details` that clients here can ask for, by name.
+    pub(crate) fn detail_types(&self) -> &[String] {
+        &self.issuer.detail_types
     }
 
     /// The keys that sign here.

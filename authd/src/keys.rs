@@ -74,6 +74,7 @@ pub(crate) struct IssuerRow {
     pub(crate) url: String,
     pub(crate) tenant: Option<(TenantId, String)>,
     pub(crate) statements: Vec<(String, Sealed)>,
+    pub(crate) detail_types: Vec<String>,
 }
 
 /// Hands every statement to keyd and takes back what it believes. With `seen`, only if nobody has done so
@@ -108,7 +109,9 @@ async fn refresh(app: &App, seen: Option<&Arc<Issuers>>) -> Result<(), Failure> 
         match row.tenant {
             None if row.url == app.config.issuer => {
                 let base = String::new();
-                issuers.platform = Arc::new(Issuer { url: row.url, base, tenant: None, keys: set });
+                let detail_types = row.detail_types;
+                issuers.platform =
+                    Arc::new(Issuer { url: row.url, base, tenant: None, keys: set, detail_types });
             }
             // Another installation's row: `admit` refuses to serve on it.
             None => {}
@@ -116,7 +119,13 @@ async fn refresh(app: &App, seen: Option<&Arc<Issuers>>) -> Result<(), Failure> 
                 let base = format!("/t/{slug}");
                 // Its address follows from ours; a row that says otherwise serves nobody.
                 if row.url == format!("{}{base}", app.config.issuer) {
-                    let issuer = Issuer { url: row.url, base, tenant: Some(tenant), keys: set };
+                    let issuer = Issuer {
+                        url: row.url,
+                        base,
+                        tenant: Some(tenant),
+                        keys: set,
+                        detail_types: row.detail_types,
+                    };
                     tenants.insert(slug, Arc::new(issuer));
                 }
             }

@@ -3,6 +3,7 @@
 use askama::Template;
 use http::StatusCode;
 use oauth::authorize::Registered;
+use oauth::rar::{Part, Summary};
 use oauth::uri::RedirectUri;
 use web::response::{Csp, html};
 use web::{RequestId, Response};
@@ -41,6 +42,7 @@ pub(crate) struct Consent<'a> {
     pub(crate) client: &'a str,
     pub(crate) email: &'a str,
     pub(crate) scopes: Vec<ScopeLine>,
+    pub(crate) details: Vec<Summary>,
     pub(crate) destination: &'a str,
     pub(crate) csrf: &'a str,
     pub(crate) interaction: &'a str,
@@ -125,6 +127,7 @@ pub(crate) struct Device<'a> {
 pub(crate) struct Asking {
     pub(crate) client: String,
     pub(crate) scopes: Vec<ScopeLine>,
+    pub(crate) details: Vec<Summary>,
     pub(crate) message: Option<String>,
     pub(crate) origin: String,
     pub(crate) age: String,

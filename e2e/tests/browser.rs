@@ -11,6 +11,8 @@ mod program;
 
 use std::sync::OnceLock;
 
+use e2e::authority::Certificates;
+use e2e::bench::free_port;
 use e2e::{Options, Stand};
 use program::Program;
 use serde_json::{Value, json};
@@ -26,7 +28,8 @@ const NEW_PASSWORD: &str = "another handful of words";
 fn stand() -> &'static Stand {
     static STAND: OnceLock<Stand> = OnceLock::new();
     STAND.get_or_init(|| {
-        let stand = Stand::start(&Options::default());
+        let set = vec![("authd.password_reset", "true")];
+        let stand = Stand::start(&Options { set, ..Options::default() });
         let user = |email: &str| {
             json!({
                 "email": email, "password": PASSWORD, "email_verified": true,
@@ -44,13 +47,14 @@ fn stand() -> &'static Stand {
             })
         };
         stand.seed(&json!({
-            "tenants": [{"slug": "example", "name": "Example"}],
+            "tenants": [{"slug": "example", "name": "Example"}, {"slug": "other", "name": "Other Company"}],
             "users": [user(USER), user(LONG_USER)],
             "clients": [
                 client("app", "Example App", Some("example")),
                 client("long", &"Wordwithoutbreak".repeat(6), Some("example")),
                 client("platform-app", "Platform App", None),
             ],
+            "invitations": [{"tenant": "other", "email": LONG_USER}],
         }));
         stand
     })
@@ -195,7 +199,7 @@ fn a_form_post_response_has_a_button_where_they_do_not() {
 #[test]
 fn every_page_is_accessible_narrow_and_wide_by_day_and_night() {
     let seen = scene(&["pages"]);
-    assert_eq!(seen["pages"].as_array().map(Vec::len), Some(13), "{seen}");
+    assert_eq!(seen["pages"].as_array().map(Vec::len), Some(16), "{seen}");
     assert_looks(&seen["pages"]);
     assert_eq!(seen["elsewhere"], json!([]), "{seen}");
     assert_eq!(seen["cookies_after_logout"], json!(["__Host-opentrusty_browser"]), "{seen}");
@@ -244,4 +248,48 @@ fn w120_the_back_button_finds_nothing_that_works() {
     assert_eq!(seen["heading"], "This sign-in is over", "{seen}");
     assert_eq!(seen["forms"], 0, "{seen}");
     assert_eq!(seen["addresses_with_password"], json!([]), "{seen}");
+}
+
+/// oidc-client-ts: nothing of it works unless CORS says exactly what it should.
+#[test]
+fn a_page_of_another_origin_signs_in_renews_and_signs_out_by_itself() {
+    let origin = format!("https://127.0.0.1:{}", free_port());
+    let at = |path: &str| format!("{origin}{path}");
+    stand().seed(&json!({"clients": [{
+        "tenant": "example", "client_id": "single-page", "client_name": "Single Page",
+        "redirect_uris": [at("/callback"), at("/silent"), at("/popup")],
+        "post_logout_redirect_uris": [at("/signed-out")],
+        "grant_types": ["authorization_code", "refresh_token"],
+        "token_endpoint_auth_method": "none",
+        "scope": "openid profile email offline_access",
+    }]}));
+    let leaf = Certificates::copied().new_leaf("authd");
+    let seen = program(&["single_page"])
+        .with("CLIENT_ID", "single-page")
+        .with("SPA_ORIGIN", &origin)
+        .with("TLS", leaf.folder.to_str().expect("a name in UTF-8"))
+        .run();
+
+    let first = &seen["first"];
+    assert_eq!(first["profile"]["iss"], stand().issuer(), "{seen}");
+    assert_eq!(first["profile"]["aud"], "single-page", "{seen}");
+    assert_eq!(first["profile"]["email"], USER, "{seen}");
+    let fine = json!({"status": 200, "email": USER});
+    assert_eq!(seen["userinfo"], fine, "{seen}");
+    let renewed = json!({
+        "same_subject": true, "access_token_changed": true, "refresh_token_changed": true, "userinfo": fine,
+    });
+    assert_eq!(seen["renewed"], renewed, "{seen}");
+    assert_eq!(seen["in_frame"]["error"], "login_required", "{seen}");
+    assert_eq!(seen["in_popup"], json!({"same_subject": true, "error": null}), "{seen}");
+    assert_eq!(seen["windows"], 1, "the popup is gone: {seen}");
+    assert_eq!(seen["trouble"], json!([]), "{seen}");
+
+    assert_eq!(seen["signed_out"], "leaving", "{seen}");
+    assert_eq!(seen["kept"], Value::Null, "{seen}");
+    assert_eq!(seen["dead"], json!({"status": 401}), "{seen}");
+    assert_eq!(seen["asked_again"], true, "{seen}");
+    // W121: whom nobody registered may read what is public and no more; nobody authenticates as nobody.
+    assert_eq!(seen["readable"], json!({"token": 401, "discovery": 200}), "{seen}");
+    assert_eq!(seen["stranger"], json!({"token": "unreadable", "discovery": 200}), "{seen}");
 }

@@ -3,13 +3,15 @@
 
 #![expect(
     clippy::unwrap_used,
-    clippy::indexing_slicing,
     reason = "helpers of tests: a failure here is the failure of the test that asked"
 )]
 
 #[expect(dead_code, reason = "each binary of the protocol tests uses its part of the support")]
 mod support;
 
+use std::time::Duration;
+
+use e2e::bench::until;
 use e2e::{Response, Stand, basic, tokens};
 use serde_json::{Value, json};
 use support::*;
@@ -31,10 +33,8 @@ fn jwks(stand: &Stand) -> Value {
 }
 
 fn listed(value: &Value) -> Vec<String> {
-    let mut all: Vec<String> = match value {
-        Value::Array(all) => all.iter().map(|one| one.as_str().unwrap().to_owned()).collect(),
-        one => vec![one.as_str().unwrap().to_owned()],
-    };
+    let all = value.as_array().map_or(std::slice::from_ref(value), Vec::as_slice);
+    let mut all: Vec<String> = all.iter().map(|one| one.as_str().unwrap().to_owned()).collect();
     all.sort_unstable();
     all
 }
@@ -346,6 +346,44 @@ fn w68_w69_w70_a_machines_token_is_its_own_and_its_audiences_affair() {
     }
     assert_bearer_refused(&userinfo(&stand, &one.access));
     assert_eq!(ROBOT.introspect(&stand, &narrow.access).json()["active"], true, "it alone died");
+}
+
+/// A JWT says when it was made and when it ends; whoever asks about it must hear the same, to the second.
+#[test]
+fn w68_what_introspection_says_of_a_jwt_is_what_it_says_itself() {
+    let stand = together_with_machines();
+    let one = issue(&stand, &Ask::new(TWIN).scope("openid offline_access"), BEN);
+    let mut refresh = one.refresh.clone();
+    let mut all = vec![(TWIN, one.access)];
+    for _ in 0..6 {
+        let next = Tokens::of(&TWIN.refresh(&stand, &refresh));
+        all.push((TWIN, next.access));
+        refresh = next.refresh;
+        all.push((ROBOT, own_token(&ROBOT.grant_itself(&stand, &[])).access));
+    }
+    for (app, token) in all {
+        let (claims, seen) = (tokens::claims(&token), app.introspect(&stand, &token).json());
+        for same in ["iat", "exp", "auth_time", "sub", "jti", "client_id", "scope"] {
+            assert_eq!(seen[same], claims[same], "{same} of {}", app.id);
+        }
+    }
+}
+
+/// There are relying parties that refuse what was issued a fraction of a second from now.
+#[test]
+fn no_token_is_from_the_future() {
+    let stand = together_with_machines();
+    let late =
+        "SELECT extract(milliseconds FROM clock_timestamp())::integer % 1000 BETWEEN 500 AND 800";
+    for _ in 0..8 {
+        until("it is late in a second", Duration::from_secs(20), || {
+            (sql(&stand, late) == "t").then_some(())
+        });
+        let one = own_token(&ROBOT.grant_itself(&stand, &[]));
+        let now = sql(&stand, "SELECT floor(extract(epoch FROM clock_timestamp()))::bigint");
+        let issued = tokens::claims(&one.access)["iat"].as_i64().unwrap();
+        assert!(issued <= now.parse().unwrap(), "{issued} at {now}");
+    }
 }
 
 #[test]

@@ -294,7 +294,7 @@ fn w71_discovery_and_keys_are_public_whole_and_the_same_whoever_asks() {
     assert_eq!(discovery["code_challenge_methods_supported"], json!(["S256"]));
     assert_eq!(discovery["response_types_supported"], json!(["code"]));
     assert_eq!(discovery["subject_types_supported"], json!(["pairwise"]));
-    for absent in ["device_authorization_endpoint", "registration_endpoint"] {
+    for absent in ["check_session_iframe", "registration_endpoint"] {
         assert_eq!(discovery.get(absent), None, "only what works is advertised");
     }
     let jwks = wire.get("/.well-known/jwks.json").json();

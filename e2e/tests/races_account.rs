@@ -3,7 +3,6 @@
 
 #![expect(
     clippy::unwrap_used,
-    clippy::panic,
     reason = "helpers of tests: a failure here is the failure of the test that asked"
 )]
 
@@ -144,13 +143,18 @@ fn w44_a_password_that_is_changed_from_both_nodes_at_once_is_one_of_them() {
         })
         .collect();
     let answers = race(stand.trust(), &racers);
+    // Guesses are limited here as they are at a sign-in: so many race, the rest are told to wait.
+    let raced = answers.iter().filter(|answer| answer.status != 429).count();
+    assert!((2..=12).contains(&raced), "{raced}");
     let changed = |answer: &Response| answer.text().contains("Your password is changed");
     assert_eq!(answers.iter().filter(|answer| changed(answer)).count(), 1);
     for (password, answer) in passwords.iter().zip(&answers) {
         let mut fresh = stand.browser();
         fresh.open(&format!("{}/login", stand.issuer()));
-        fresh.submit(&[("username", BEN), ("password", password)]);
-        assert_eq!(!asks_password(fresh.page()), changed(answer));
+        sql(&stand, "DELETE FROM throttles");
+        let page = fresh.submit(&[("username", BEN), ("password", password)]).clone();
+        page.response.expect(200);
+        assert_eq!(!asks_password(&page), changed(answer));
     }
     stand.seed(&world());
 }

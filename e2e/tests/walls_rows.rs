@@ -55,6 +55,11 @@ fn database() -> &'static str {
                  INSERT INTO refresh_tokens (token_hash, grant_id) VALUES (sha256('{letter}'), '{grant}');
                  INSERT INTO access_tokens (jti, token_hash, grant_id, scopes, audiences, expires_at)
                      VALUES ('{grant}', sha256('{letter}'), '{grant}', '{{}}', '{{}}', now() + interval '1 day');
+                 INSERT INTO invitations (tenant_id, user_id) VALUES ('{tenant}', '{user}');
+                 INSERT INTO authorization_detail_types (id, tenant_id, type, schema, summary)
+                     VALUES ('{client}', '{tenant}', '{letter}', '{{}}', '{letter}');
+                 INSERT INTO exchange_policies (client, subject_audience, target_audience, mode)
+                     VALUES ('{client}', '{letter}', '{letter}', 'delegation');
                  INSERT INTO audit_events (plane, type, actor_type, tenant_id, target) VALUES ('owner', 'x', 'system', '{tenant}', '{letter}');"
             )
         };
@@ -302,4 +307,69 @@ fn the_keys_keep_rows_of_two_tenants_apart_whatever_writes_them() {
     );
     let error = bench().psql(database(), OWNER, &second).unwrap_err();
     assert!(error.contains("role_assignments_one_owner"), "{error}");
+}
+
+/// Users are global: what a tenant's administrator can make admind write reaches no credential, session or link of a
+/// person, though that person is a member of the tenant.
+#[test]
+fn an_administrator_of_one_tenant_cannot_change_how_a_member_signs_in_at_another() {
+    // Anna belongs to A and B; an administrator of A acts.
+    bench().database("walls_people", Some(TEMPLATE));
+    let owner = |text: &str| bench().psql("walls_people", OWNER, text).unwrap();
+    owner(&format!(
+        "INSERT INTO tenants (id, slug, name) VALUES ('{A}', 'a', 'a'), ('{B}', 'b', 'b');
+         INSERT INTO users (id, email, email_key) VALUES ('{ANNA}', 'a@x.example', 'a@x.example'),
+             ('{BERT}', 'b@x.example', 'b@x.example');
+         INSERT INTO credentials (user_id, password_hash) VALUES ('{ANNA}', 'a'), ('{BERT}', 'b');
+         INSERT INTO memberships (tenant_id, user_id) VALUES ('{A}', '{ANNA}'), ('{B}', '{ANNA}');
+         INSERT INTO invitations (tenant_id, user_id) VALUES ('{A}', '{BERT}')"
+    ));
+    let credentials = "SELECT md5(string_agg(x, '' ORDER BY x)) FROM (
+         SELECT c::text AS x FROM credentials c UNION ALL SELECT e::text FROM enrolments e
+         UNION ALL SELECT u::text FROM users u UNION ALL SELECT s::text FROM sessions s
+         UNION ALL SELECT k::text FROM known_browsers k UNION ALL SELECT m::text FROM memberships m
+         UNION ALL SELECT i::text FROM invitations i) all_of_it";
+    let before = owner(credentials);
+    for statement in [
+        format!("UPDATE credentials SET password_hash = 'x' WHERE user_id = '{ANNA}'"),
+        format!("INSERT INTO credentials (user_id, password_hash) VALUES ('{ANNA}', 'x')"),
+        format!("DELETE FROM credentials WHERE user_id = '{ANNA}'"),
+        format!("SELECT password_hash FROM credentials WHERE user_id = '{ANNA}'"),
+        format!(
+            "INSERT INTO enrolments (token_hash, user_id, expires_at)
+             VALUES (sha256('x'), '{ANNA}', now() + interval '1 day')"
+        ),
+        "UPDATE enrolments SET used_at = NULL, expires_at = now() + interval '1 day'".to_owned(),
+        "SELECT token_hash FROM enrolments".to_owned(),
+        format!(
+            "INSERT INTO outbox (id, kind, url, body) VALUES ('{A}', 'reset_mail', '', '{{}}')"
+        ),
+        "SELECT body FROM outbox".to_owned(),
+        format!(
+            "UPDATE users SET email = 'mine@x.example', email_key = 'mine@x.example' WHERE id = '{ANNA}'"
+        ),
+        format!("UPDATE users SET status = 'disabled' WHERE id = '{ANNA}'"),
+        "UPDATE sessions SET ended_at = now()".to_owned(),
+        "SELECT secret_hash FROM sessions".to_owned(),
+        format!(
+            "INSERT INTO known_browsers (user_id, browser_hash) VALUES ('{ANNA}', sha256('x'))"
+        ),
+        format!("DELETE FROM memberships WHERE tenant_id = '{B}'"),
+        format!("INSERT INTO memberships (tenant_id, user_id) VALUES ('{B}', '{BERT}')"),
+        // To invite is theirs to do, at home alone; to answer is the person's.
+        format!("INSERT INTO invitations (tenant_id, user_id) VALUES ('{B}', '{ANNA}')"),
+        format!(
+            "INSERT INTO invitations (tenant_id, user_id, accepted_at) VALUES ('{A}', '{BERT}', now())"
+        ),
+        "UPDATE invitations SET accepted_at = now()".to_owned(),
+    ] {
+        let text = format!("BEGIN; {}; {statement}; COMMIT", actor(A, ANNA));
+        let error = bench().psql("walls_people", ADMIND, &text).unwrap_err();
+        assert!(
+            error.contains("permission denied") || error.contains("row-level security"),
+            "{statement}: {error}"
+        );
+    }
+    assert_eq!(bench().psql("walls_people", ADMIND, "SELECT join_invited(100)").unwrap(), "0");
+    assert_eq!(owner(credentials), before);
 }

@@ -11,6 +11,7 @@ use web::response::redirect_303;
 use web::{Request, Response};
 use wire::Class;
 
+use super::details;
 use crate::answer;
 use crate::app::secret;
 use crate::browser::{Cookies, with_cookie};
@@ -47,9 +48,17 @@ pub(crate) async fn begin(app: &Site<'_>, request: &Request) -> Result<Response,
         Err(refusal) => return answer::refuse(app, &refusal),
     };
     stored.hinted_sub = hinted_sub.or(stored.hinted_sub);
+    let mut cookies = Cookies::of(request);
+    // A frame on another site brings no cookie of ours and keeps none: it would never find its interaction
+    // again, and its application would wait for "an error, such as login_required" (OIDC Core §3.1.2.1) in vain.
+    if cookies.session.is_none()
+        && let Step::Refuse(code, description) = authorize::nobody(&stored)
+    {
+        return answer::refuse(app, &Refusal { code, description, back: stored.back });
+    }
     app.admit_anonymous(request)?;
     let handle = secret::<Interaction>()?;
-    let (browser, cookie) = Cookies::of(request).browser_or_new()?;
+    let (browser, cookie) = cookies.browser_or_new()?;
     let hashes = (handle.hashed(), browser.hashed());
     app.store.insert_interaction(hashes, client.key, &stored, INTERACTION_S).await?;
     Ok(with_cookie(
@@ -82,8 +91,15 @@ pub(super) async fn checked(
     bound: Bound,
     client: &Client,
 ) -> Result<Result<authorize::Request, Refusal>, Failure> {
+    let details = match bound.authorization_details() {
+        None => None,
+        Some(parameter) => match details::checked(app, client, parameter).await? {
+            Ok(details) => Some(details),
+            Err(error) => return Ok(Err(bound.refuse(error))),
+        },
+    };
     let defaults = app.store.default_scopes(client).await?;
-    Ok(bound.check(client, &defaults))
+    Ok(bound.check(client, &defaults).map(|request| authorize::Request { details, ..request }))
 }
 
 /// Whom an ID token of ours names; it may have expired (OIDC Core §3.1.2.1).
@@ -207,7 +223,7 @@ fn issue_of<'a>(
         browser: cookies.browser()?.hashed(),
         session,
         user,
-        decided_at: visit.now,
+        consented: visit.facts.consented_here || !visit.facts.remembered.is_empty(),
         client: &visit.client,
         request: &visit.request,
         code: code.hashed(),

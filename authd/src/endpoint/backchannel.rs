@@ -39,6 +39,7 @@ pub(crate) async fn post(app: &Site<'_>, request: &Request) -> Result<Response, 
         Named::Sub(sub) => (None, Some(sub.as_str())),
     };
     let user = app.store.hinted_person(client.tenant, email, sub).await?;
+    let details = super::details::of_form(app, &client, &form).await?;
     let id = secret::<AuthReqId>()?;
     let poll = *id.hashed().as_bytes();
     let handle = keyed::approval_handle(app, &poll).await?;
@@ -52,6 +53,7 @@ pub(crate) async fn post(app: &Site<'_>, request: &Request) -> Result<Response, 
         user,
         scopes: &asked.scopes,
         audiences: &asked.audiences,
+        details: details.as_ref(),
         binding_message: asked.binding_message.as_deref(),
         origin: &super::origin(request),
         quota: (quota(user, &hint), OPEN_MAX),

@@ -11,6 +11,7 @@ use web::response::redirect_303;
 use web::{Request, Response};
 
 use super::authorize::open;
+use super::details;
 use crate::answer;
 use crate::browser::{Cookies, Purpose, check_form, form_token};
 use crate::failure::{Failure, Problem};
@@ -34,6 +35,7 @@ pub(crate) async fn show(app: &Site<'_>, request: &Request) -> Result<Response, 
         client: &visit.client.metadata.client_name,
         email,
         scopes: lines(app, &visit.client, &visit.request.scopes, &new).await?,
+        details: details::in_words(app, &visit.client, visit.request.details.as_ref()).await?,
         destination: &RedirectUri::csp_source(visit.request.back.uri.as_str()),
         csrf: &csrf,
         interaction: handle.reveal(),

@@ -6,7 +6,7 @@ use oauth::deferred::Kind;
 use oauth::ids::{GrantId, UserId};
 use web::{Request, Response};
 
-use super::{authorize, consent};
+use super::{authorize, consent, details};
 use crate::browser::Cookies;
 use crate::failure::{Failure, Problem};
 use crate::issuer::Site;
@@ -40,6 +40,7 @@ pub(super) async fn asking(app: &Site<'_>, waiting: &Waiting) -> Result<Asking, 
     Ok(Asking {
         client: waiting.client.metadata.client_name.clone(),
         scopes: consent::lines(app, &waiting.client, scopes, scopes).await?,
+        details: details::in_words(app, &waiting.client, waiting.details.as_ref()).await?,
         message: waiting.binding_message.clone(),
         origin: waiting.origin.clone(),
         age: age(waiting.age_s),

@@ -35,7 +35,8 @@ pub(crate) async fn post(app: &Site<'_>, request: &Request) -> Result<Response, 
     let (client, _) = authenticate(app, request, asker, &presented).await?;
     check_grant(&client, Kind::Device.grant_type())?;
     let defaults = defaults.unwrap_or_default();
-    let wanted = DeviceRequest::parse(&form, &client, &defaults, app.issuer())?;
+    let checked = DeviceRequest::parse(&form, &client, &defaults, app.issuer())?;
+    let details = super::details::of_form(app, &client, &form).await?;
     if client.metadata.is_public() {
         app.admit_anonymous(request)?;
     }
@@ -52,8 +53,9 @@ pub(crate) async fn post(app: &Site<'_>, request: &Request) -> Result<Response, 
             person: keyed::user_code(app, user_code).await?,
             client: client.key,
             user: None,
-            scopes: &wanted.scopes,
-            audiences: &wanted.audiences,
+            scopes: &checked.scopes,
+            audiences: &checked.audiences,
+            details: details.as_ref(),
             binding_message: None,
             origin: &origin,
             quota: (quota, OPEN_MAX),

@@ -1,5 +1,7 @@
 //! `/login`: a person proves who they are. Records one fact and returns to the interaction.
 
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use http::StatusCode;
 use oauth::Plain;
 use oauth::account::email_key;
@@ -240,8 +242,8 @@ async fn counters(
     let of_network = app.throttle_key(Door::Address, &network.to_string()).await?;
     if known {
         let browser = Cookies::of(request).browser()?.hashed();
-        let hex: String = browser.as_bytes().iter().map(|byte| format!("{byte:02x}")).collect();
-        let own = app.throttle_key(Door::PasswordKnown, &format!("{hex} {account}")).await?;
+        let browser = URL_SAFE_NO_PAD.encode(browser.as_bytes());
+        let own = app.throttle_key(Door::PasswordKnown, &format!("{browser} {account}")).await?;
         return Ok(vec![own, of_network]);
     }
     Ok(vec![

@@ -21,7 +21,7 @@ const FORM_POST: &str = include_str!("../../static/form-post.js");
 pub(crate) fn discovery(app: &Site<'_>) -> Response {
     let offered = Offered {
         id_token_algorithms: app.id_token_algorithms().into_iter().map(Algorithm::name).collect(),
-        authorization_details_types: Vec::new(),
+        authorization_details_types: app.detail_types().to_vec(),
     };
     let body = oauth::discovery::document(app.issuer(), &offered).to_string();
     with_header(json_bytes(StatusCode::OK, body), CACHE_CONTROL, "public, max-age=300")

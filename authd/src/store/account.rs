@@ -167,20 +167,29 @@ impl Store {
         Ok(())
     }
 
-    /// Takes back what an application may do: consent, where it was asked for, and every grant. A code that is
-    /// being made holds the consent (`issue_code`), and this waits for it; hence the time after the wait, which
-    /// kills what was made meanwhile.
+    /// Takes back what an application may do: consent, where it was asked for, and every grant. A transaction whose
+    /// first statement waits for every code under way (`issue_code` holds the consent that it rests on), so that
+    /// the second sees what they made and ends it.
     pub(crate) async fn withdraw(
         &self,
         user: UserId,
         client: &ClientId,
         request_id: &str,
     ) -> Result<(), StoreError> {
+        let mut transaction = self.pool.begin().await?;
+        sqlx::query!(
+            "SELECT w.client FROM consents w JOIN clients c ON c.id = w.client
+             WHERE w.user_id = $1 AND c.client_id = $2 FOR UPDATE OF w",
+            user.0,
+            client.as_str()
+        )
+        .fetch_optional(&mut *transaction)
+        .await?;
         sqlx::query!(
             r#"WITH client AS (
                    SELECT id, client_id, tenant_id FROM clients WHERE client_id = $2
                ), withdrawn AS (
-                   UPDATE consents SET withdrawn_at = clock_timestamp()
+                   UPDATE consents SET withdrawn_at = now()
                    WHERE user_id = $1 AND client = (SELECT id FROM client)
                      AND (withdrawn_at IS NULL OR granted_at > withdrawn_at)
                    RETURNING client
@@ -198,8 +207,9 @@ impl Store {
             Event::ConsentWithdrawn.as_str(),
             request_id,
         )
-        .execute(&self.pool)
+        .execute(&mut *transaction)
         .await?;
+        transaction.commit().await?;
         Ok(())
     }
 

@@ -2,6 +2,7 @@
 
 use oauth::client::{Client, Draft, Metadata, StoredSecret};
 use oauth::ids::{ClientId, ClientKey, TenantId};
+use oauth::rar::Type;
 use oauth::{Hashed, ScopeSet, Timestamp};
 use sqlx::types::Json;
 use uuid::Uuid;
@@ -131,7 +132,7 @@ impl Store {
         let row = sqlx::query!(
             r#"SELECT c.id AS "id!", c.tenant_id, c.client_id AS "client_id!", c.metadata AS "metadata!: Json<Draft>",
                    c.secret_hashes AS "hashes!", c.secret_ends AS "ends!: Vec<Option<i64>>", c.fetched_jwks,
-                   extract(epoch FROM now())::bigint AS "now!"
+                   floor(extract(epoch FROM now()))::bigint AS "now!"
                FROM live_clients c WHERE c.client_id = $1 AND c.issuer = $2"#,
             id.as_str(),
             issuer,
@@ -158,6 +159,25 @@ impl Store {
         )
         .fetch_one(&self.pool)
         .await?)
+    }
+
+    /// The types of `authorization_details` that a client's tenant defines; the platform defines none.
+    pub(crate) async fn detail_types(
+        &self,
+        tenant: Option<TenantId>,
+    ) -> Result<Vec<Type>, StoreError> {
+        let Some(tenant) = tenant else { return Ok(Vec::new()) };
+        let rows = sqlx::query!(
+            "SELECT type, schema, summary FROM authorization_detail_types WHERE tenant_id = $1 ORDER BY type",
+            tenant.0
+        )
+        .fetch_all(&self.pool)
+        .await?;
+        let defined = |row: &str, schema: &serde_json::Value, summary: &str| {
+            Type::define(row, schema, summary)
+                .map_err(|_| StoreError::Inconsistent("authorization_detail_types.schema"))
+        };
+        rows.iter().map(|row| defined(&row.r#type, &row.schema, &row.summary)).collect()
     }
 
     /// What a tenant calls its scopes, for the consent page.

@@ -5,10 +5,10 @@ use oauth::client::Draft;
 use oauth::code::StoredCode;
 use oauth::ids::{ClientId, ClientKey, TokenId};
 use oauth::pkce::Challenge;
+use oauth::rar::Details;
 use oauth::secret::{Access as AccessKind, Code, Refresh};
 use oauth::userinfo::Profile;
 use oauth::{Hashed, ScopeSet, Timestamp};
-use serde_json::Value;
 use sqlx::types::Json;
 use store::audit::Event;
 
@@ -28,7 +28,7 @@ pub(crate) struct CodeGrant {
     pub(crate) holder: Holder,
     pub(crate) scopes: ScopeSet,
     pub(crate) audiences: Vec<String>,
-    pub(crate) details: Option<Value>,
+    pub(crate) details: Option<Details>,
     pub(crate) nonce: Option<String>,
     /// What the request wants inside the ID token, and what there is to choose from.
     pub(crate) id_token_claims: Vec<String>,
@@ -43,7 +43,10 @@ pub(crate) struct Access {
     pub(crate) scopes: ScopeSet,
     pub(crate) audiences: Vec<String>,
     /// RFC 9396; what of the grant's details this token carries.
-    pub(crate) details: Option<Value>,
+    pub(crate) details: Option<Details>,
+    /// The clock reading that its claims are made of: what the table says is what the token says, and what
+    /// comes of it later can be held to its end to the second (W66).
+    pub(crate) issued_at: Timestamp,
     pub(crate) lifetime_s: u32,
 }
 
@@ -75,12 +78,12 @@ impl Store {
         let row = sqlx::query!(
             r#"SELECT c.id AS "id!", c.tenant_id, c.client_id AS "client_id!", c.metadata AS "metadata!: Json<Draft>",
                    c.secret_hashes AS "hashes!", c.secret_ends AS "ends!: Vec<Option<i64>>", c.fetched_jwks,
-                   extract(epoch FROM now())::bigint AS "now!",
+                   floor(extract(epoch FROM now()))::bigint AS "now!",
                    k.redirect_uri AS "redirect_uri?", k.code_challenge,
                    (k.redeemed_at IS NOT NULL OR k.burned_at IS NOT NULL) AS "spent?",
                    g.client AS "grant_client?", g.sub AS "sub?", g.scopes AS "scopes?",
-                   g.audiences AS "audiences?", g.authorization_details, g.nonce, extract(epoch FROM g.auth_time)::bigint AS auth_time,
-                   g.amr AS "amr?", g.session_id AS "session_id?", extract(epoch FROM g.expires_at)::bigint AS ends_at,
+                   g.audiences AS "audiences?", g.authorization_details AS "details: Json<Details>", g.nonce, floor(extract(epoch FROM g.auth_time))::bigint AS auth_time,
+                   g.amr AS "amr?", g.session_id AS "session_id?", floor(extract(epoch FROM g.expires_at))::bigint AS ends_at,
                    g.id_token_claims AS "id_token_claims?", u.email AS "email?", u.email_verified AS "email_verified?",
                    u.name, u.given_name, u.family_name, u.picture, u.locale
                FROM live_clients c LEFT JOIN codes k ON k.code_hash = $2 LEFT JOIN grants g ON g.id = k.grant_id
@@ -109,7 +112,7 @@ impl Store {
             holder: person(row.sub, row.auth_time, row.amr, row.session_id),
             scopes: scopes(&row.scopes.unwrap_or_default(), "grants.scopes")?,
             audiences: row.audiences.unwrap_or_default(),
-            details: row.authorization_details,
+            details: row.details.map(|json| json.0),
             nonce: row.nonce,
             id_token_claims: row.id_token_claims.unwrap_or_default(),
             profile: Profile {
@@ -138,9 +141,10 @@ impl Store {
                ), granted AS (
                    SELECT c.grant_id FROM claimed c JOIN live_grants g ON g.id = c.grant_id
                ), access AS (
-                   INSERT INTO access_tokens (jti, token_hash, grant_id, refresh_hash, scopes, audiences, expires_at,
-                                              authorization_details)
-                   SELECT $2, $3, grant_id, $4, $5, $6, now() + make_interval(secs => $7), $13 FROM granted
+                   INSERT INTO access_tokens (jti, token_hash, grant_id, refresh_hash, scopes, audiences, issued_at,
+                                              expires_at, authorization_details)
+                   SELECT $2, $3, grant_id, $4, $5, $6, issued.at, issued.at + make_interval(secs => $7), $13
+                   FROM granted, (SELECT 'epoch'::timestamptz + $14::bigint * interval '1 second' AS at) issued
                ), refresh AS (
                    INSERT INTO refresh_tokens (token_hash, grant_id)
                    SELECT $4, grant_id FROM granted WHERE $4::bytea IS NOT NULL
@@ -174,7 +178,8 @@ impl Store {
             Event::TokensIssued.as_str(),
             Event::GrantDead.as_str(),
             Event::CodeReused.as_str(),
-            redeem.access.details,
+            redeem.access.details.as_ref().map(Json) as _,
+            redeem.access.issued_at.0,
         )
         .fetch_one(&self.pool)
         .await?;

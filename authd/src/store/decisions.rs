@@ -3,6 +3,7 @@
 use oauth::client::{Client, Draft};
 use oauth::deferred::{FRESH_S, Kind};
 use oauth::ids::{GrantId, SessionId, TenantId, TokenId, UserId};
+use oauth::rar::Details;
 use oauth::secret::{Access, Session};
 use oauth::{Hashed, ScopeSet, Timestamp};
 use sqlx::types::Json;
@@ -16,6 +17,7 @@ use super::{SessionRow, Store, StoreError, digest, scopes};
 pub(crate) struct Waiting {
     pub(crate) client: Client,
     pub(crate) scopes: ScopeSet,
+    pub(crate) details: Option<Details>,
     pub(crate) binding_message: Option<String>,
     /// The address that it came from.
     pub(crate) origin: String,
@@ -35,6 +37,7 @@ struct WaitingRow {
     client_id: String,
     metadata: Json<Draft>,
     scopes: Vec<String>,
+    details: Option<Json<Details>>,
     binding_message: Option<String>,
     origin: String,
     began_at: i64,
@@ -58,6 +61,7 @@ impl TryFrom<WaitingRow> for Waiting {
         Ok(Self {
             client: client.try_into()?,
             scopes: scopes(&row.scopes, "deferred_requests.scopes")?,
+            details: row.details.map(|json| json.0),
             binding_message: row.binding_message,
             origin: row.origin,
             began_at: Timestamp(row.began_at),
@@ -175,7 +179,7 @@ impl Store {
         let rows = sqlx::query_as!(
             WaitingRow,
             r#"SELECT c.id AS "id!", c.tenant_id, c.client_id AS "client_id!", c.metadata AS "metadata!: Json<Draft>",
-                   r.scopes, r.binding_message, coalesce(r.origin, '') AS "origin!",
+                   r.scopes, r.authorization_details AS "details: Json<Details>", r.binding_message, coalesce(r.origin, '') AS "origin!",
                    extract(epoch FROM r.created_at)::bigint AS "began_at!",
                    extract(epoch FROM now() - r.created_at)::bigint AS "age_s!",
                    extract(epoch FROM r.expires_at - now())::bigint AS "left_s!",
@@ -206,7 +210,7 @@ impl Store {
         let row = sqlx::query_as!(
             WaitingRow,
             r#"SELECT c.id AS "id!", c.tenant_id, c.client_id AS "client_id!", c.metadata AS "metadata!: Json<Draft>",
-                   r.scopes, r.binding_message, coalesce(r.origin, '') AS "origin!",
+                   r.scopes, r.authorization_details AS "details: Json<Details>", r.binding_message, coalesce(r.origin, '') AS "origin!",
                    extract(epoch FROM r.created_at)::bigint AS "began_at!",
                    extract(epoch FROM now() - r.created_at)::bigint AS "age_s!",
                    extract(epoch FROM r.expires_at - now())::bigint AS "left_s!",
@@ -233,6 +237,7 @@ impl Store {
     /// client must be alive at this very moment (W59). `false`: nothing was decided by it.
     ///
     /// A grant made here is not bound to the session: it lives on another device, whose user signs out there.
+    #[expect(clippy::too_many_lines, reason = "a gate is one statement")]
     pub(crate) async fn decide(&self, decide: &Decide<'_>) -> Result<bool, StoreError> {
         let (session, token) = decide.witness.ids();
         let grant = decide.sub.map(|_| decide.grant.0);

@@ -4,6 +4,7 @@ use oauth::claims::Holder;
 use oauth::client::Draft;
 use oauth::deferred::{Kind, State, Stored};
 use oauth::ids::{ClientId, ClientKey, TenantId, UserId};
+use oauth::rar::Details;
 use oauth::secret::Refresh;
 use oauth::{Hashed, ScopeSet, Timestamp};
 use secrecy::{ExposeSecret as _, SecretString};
@@ -26,6 +27,7 @@ pub(crate) struct NewRequest<'a> {
     pub(crate) user: Option<UserId>,
     pub(crate) scopes: &'a ScopeSet,
     pub(crate) audiences: &'a [String],
+    pub(crate) details: Option<&'a Details>,
     pub(crate) binding_message: Option<&'a str>,
     /// The address that it came from.
     pub(crate) origin: &'a str,
@@ -58,7 +60,7 @@ pub(crate) struct DeferredGrant {
     pub(crate) holder: Holder,
     pub(crate) scopes: ScopeSet,
     pub(crate) audiences: Vec<String>,
-    pub(crate) details: Option<serde_json::Value>,
+    pub(crate) details: Option<Details>,
     pub(crate) ends_at: Timestamp,
 }
 
@@ -91,7 +93,7 @@ impl Store {
         let row = sqlx::query!(
             r#"SELECT c.id AS "id!", c.tenant_id, c.client_id AS "client_id!", c.metadata AS "metadata!: Json<Draft>",
                    c.secret_hashes AS "hashes!", c.secret_ends AS "ends!: Vec<Option<i64>>", c.fetched_jwks,
-                   extract(epoch FROM now())::bigint AS "now!",
+                   floor(extract(epoch FROM now()))::bigint AS "now!",
                    ARRAY(SELECT s.name FROM scopes s WHERE s.tenant_id = c.tenant_id AND s.is_default) AS "defaults!"
                FROM live_clients c WHERE c.client_id = $1 AND c.issuer = $2"#,
             id.as_str(),
@@ -156,8 +158,8 @@ impl Store {
                ), made AS (
                    INSERT INTO deferred_requests (poll_hash, person_hash, kind, client, user_id, scopes, audiences,
                                                   binding_message, origin, quota_hash, notify_token, ping_id,
-                                                  interval_s, expires_at)
-                   SELECT $1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, now() + make_interval(secs => $14)
+                                                  interval_s, expires_at, authorization_details)
+                   SELECT $1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, now() + make_interval(secs => $14), $16
                    FROM open WHERE open.number < $15
                    ON CONFLICT (person_hash) DO NOTHING
                    RETURNING 1
@@ -179,6 +181,7 @@ impl Store {
             i32::try_from(new.interval_s).unwrap_or(i32::MAX),
             f64::from(new.lifetime_s),
             i64::from(*most),
+            new.details.map(Json) as _,
         )
         .fetch_one(&mut *transaction)
         .await?;
@@ -200,13 +203,13 @@ impl Store {
         let row = sqlx::query!(
             r#"SELECT c.id AS "id!", c.tenant_id, c.client_id AS "client_id!", c.metadata AS "metadata!: Json<Draft>",
                    c.secret_hashes AS "hashes!", c.secret_ends AS "ends!: Vec<Option<i64>>", c.fetched_jwks,
-                   extract(epoch FROM now())::bigint AS "now!",
-                   r.client AS "owner?", extract(epoch FROM r.expires_at)::bigint AS expires_at,
-                   extract(epoch FROM r.polled_at)::bigint AS polled_at, r.interval_s AS "interval_s?",
+                   floor(extract(epoch FROM now()))::bigint AS "now!",
+                   r.client AS "owner?", floor(extract(epoch FROM r.expires_at))::bigint AS expires_at,
+                   floor(extract(epoch FROM r.polled_at))::bigint AS polled_at, r.interval_s AS "interval_s?",
                    (r.decided_at IS NOT NULL) AS "decided?", (r.redeemed_at IS NOT NULL) AS "redeemed?",
                    g.id AS "grant_id?", g.sub AS "sub?", g.scopes AS "scopes?", g.audiences AS "audiences?",
-                   g.authorization_details, extract(epoch FROM g.auth_time)::bigint AS auth_time, g.amr AS "amr?",
-                   extract(epoch FROM g.expires_at)::bigint AS ends_at
+                   g.authorization_details AS "details: Json<Details>", floor(extract(epoch FROM g.auth_time))::bigint AS auth_time, g.amr AS "amr?",
+                   floor(extract(epoch FROM g.expires_at))::bigint AS ends_at
                FROM live_clients c LEFT JOIN deferred_requests r ON r.poll_hash = $2 AND r.kind = $3
                    LEFT JOIN grants g ON g.id = r.grant_id
                WHERE c.client_id = $1 AND c.issuer = $4"#,
@@ -240,7 +243,7 @@ impl Store {
                 holder: person(row.sub, row.auth_time, row.amr, None),
                 scopes: scopes(&list, "grants.scopes")?,
                 audiences: row.audiences.unwrap_or_default(),
-                details: row.authorization_details,
+                details: row.details.map(|json| json.0),
                 ends_at: Timestamp(row.ends_at.unwrap_or(0)),
             }),
             None => None,
@@ -278,9 +281,10 @@ impl Store {
                ), granted AS (
                    SELECT c.grant_id FROM claimed c JOIN live_grants g ON g.id = c.grant_id
                ), access AS (
-                   INSERT INTO access_tokens (jti, token_hash, grant_id, refresh_hash, scopes, audiences, expires_at,
-                                              authorization_details)
-                   SELECT $2, $3, grant_id, $4, $5, $6, now() + make_interval(secs => $7), $8 FROM granted
+                   INSERT INTO access_tokens (jti, token_hash, grant_id, refresh_hash, scopes, audiences, issued_at,
+                                              expires_at, authorization_details)
+                   SELECT $2, $3, grant_id, $4, $5, $6, issued.at, issued.at + make_interval(secs => $7), $8
+                   FROM granted, (SELECT 'epoch'::timestamptz + $13::bigint * interval '1 second' AS at) issued
                ), refresh AS (
                    INSERT INTO refresh_tokens (token_hash, grant_id)
                    SELECT $4, grant_id FROM granted WHERE $4::bytea IS NOT NULL
@@ -300,11 +304,12 @@ impl Store {
             &redeem.access.scopes.to_vec(),
             &redeem.access.audiences,
             f64::from(redeem.access.lifetime_s),
-            redeem.access.details,
+            redeem.access.details.as_ref().map(Json) as _,
             redeem.client.as_str(),
             redeem.request_id,
             Event::TokensIssued.as_str(),
             Event::GrantDead.as_str(),
+            redeem.access.issued_at.0,
         )
         .fetch_one(&self.pool)
         .await?;

@@ -4,6 +4,7 @@ use oauth::claims::Holder;
 use oauth::client::{Client, Draft};
 use oauth::exchange::{Exchanged, Party, Policy};
 use oauth::ids::{ClientId, ClientKey, GrantId, TenantId, UserId};
+use oauth::rar::Details;
 use oauth::secret::Access as AccessKind;
 use oauth::{Hashed, Timestamp};
 use serde::Deserialize;
@@ -53,7 +54,7 @@ struct PartyRow {
     act: Option<Value>,
     scopes: Vec<String>,
     audiences: Vec<String>,
-    details: Option<Value>,
+    details: Option<Details>,
     expires_at: i64,
 }
 
@@ -89,7 +90,7 @@ impl Store {
         let row = sqlx::query!(
             r#"SELECT c.id AS "id!", c.tenant_id, c.client_id AS "client_id!", c.metadata AS "metadata!: Json<Draft>",
                    c.secret_hashes AS "hashes!", c.secret_ends AS "ends!: Vec<Option<i64>>", c.fetched_jwks,
-                   extract(epoch FROM now())::bigint AS "now!",
+                   floor(extract(epoch FROM now()))::bigint AS "now!",
                    exchange_party($3) AS "subject: Json<PartyRow>", exchange_party($4) AS "actor: Json<PartyRow>",
                    (SELECT jsonb_agg(jsonb_build_object('subject_audience', p.subject_audience,
                        'target_audience', p.target_audience, 'mode', p.mode))
@@ -118,21 +119,24 @@ impl Store {
         let presented: Vec<&[u8]> =
             gate.presented.iter().map(|hash| hash.as_bytes().as_slice()).collect();
         let granted = sqlx::query_scalar!(
-            r#"WITH granted AS (
+            r#"WITH issued AS (
+                   SELECT 'epoch'::timestamptz + $22::bigint * interval '1 second' AS at
+               ), granted AS (
                    INSERT INTO grants (id, client, user_id, sub, session_id, scopes, audiences, offline, auth_time, amr,
                                        authorization_details, act, ancestors, expires_at)
                    SELECT $1, c.id, $3, $4, $5, $6, $7, true, 'epoch'::timestamptz + $8::bigint * interval '1 second', $9, $10, $11, $12,
-                          now() + make_interval(secs => $13)
-                   FROM live_clients c
+                          issued.at + make_interval(secs => $13)
+                   FROM live_clients c, issued
                    WHERE c.id = $2
                      AND (SELECT count(*) FROM live_grants g WHERE g.id = ANY ($12)) = cardinality($12::uuid[])
                      AND (SELECT count(*) FROM access_tokens a WHERE a.token_hash = ANY ($14) AND a.revoked_at IS NULL
                           AND a.expires_at > now()) = cardinality($14::bytea[])
                    RETURNING id
                ), access AS (
-                   INSERT INTO access_tokens (jti, token_hash, grant_id, scopes, audiences, expires_at,
-                                              authorization_details)
-                   SELECT $15, $16, id, $6, $7, now() + make_interval(secs => $13), $10 FROM granted
+                   INSERT INTO access_tokens (jti, token_hash, grant_id, scopes, audiences, issued_at,
+                                              expires_at, authorization_details)
+                   SELECT $15, $16, id, $6, $7, issued.at, issued.at + make_interval(secs => $13), $10
+                   FROM granted, issued
                ), audited AS (
                    INSERT INTO audit_events (plane, type, actor_type, actor, tenant_id, target_type, target, request_id,
                                              data)
@@ -151,7 +155,7 @@ impl Store {
             &gate.access.audiences,
             person.map(|person| person.auth_time.0),
             person.map_or(&[][..], |person| &person.amr),
-            gate.access.details,
+            gate.access.details.as_ref().map(Json) as _,
             holder.act,
             &ancestors,
             f64::from(gate.access.lifetime_s),
@@ -163,6 +167,7 @@ impl Store {
             gate.client.tenant.map(|tenant| tenant.0),
             gate.request_id,
             gate.exchanged.mode.as_str(),
+            gate.access.issued_at.0,
         )
         .fetch_one(&self.pool)
         .await?;

@@ -30,8 +30,8 @@ pub(crate) struct IssueCode<'a> {
     pub(crate) browser: Hashed<Browser>,
     pub(crate) session: SessionId,
     pub(crate) user: UserId,
-    /// When the consent that this rests on was read.
-    pub(crate) decided_at: Timestamp,
+    /// Whether this rests on a consent, which then must still be there.
+    pub(crate) consented: bool,
     pub(crate) client: &'a Client,
     pub(crate) request: &'a Request,
     pub(crate) code: Hashed<Code>,
@@ -80,9 +80,9 @@ impl Store {
                    (i.authenticated_at IS NOT NULL AND i.authenticated_at <= s.auth_time) AS authenticated_here,
                    c.id AS "id!", c.tenant_id, c.client_id AS "client_id!", c.metadata AS "metadata!: Json<Draft>",
                    s.id AS "session_id?", u.id AS "user_id?", u.email AS "email?",
-                   extract(epoch FROM s.auth_time)::bigint AS auth_time,
+                   floor(extract(epoch FROM s.auth_time))::bigint AS auth_time,
                    (c.tenant_id IS NULL OR m.user_id IS NOT NULL) AS "member!",
-                   w.scopes AS "remembered?", n.sub AS "sub?", extract(epoch FROM now())::bigint AS "now!"
+                   w.scopes AS "remembered?", n.sub AS "sub?", floor(extract(epoch FROM now()))::bigint AS "now!"
                FROM interactions i
                    JOIN live_clients c ON c.id = i.client AND c.issuer = $5
                    LEFT JOIN sessions s ON s.secret_hash = $3 AND s.ended_at IS NULL AND s.expires_at > now()
@@ -238,15 +238,14 @@ impl Store {
                      AND s.expires_at > now()
                    FOR SHARE OF c
                ), agreement AS (
-                   -- Held too: a withdrawal waits and then ends what is made here, or it came first and is seen,
-                   -- though it committed after this statement began.
+                   -- Held too: a withdrawal waits, and then ends what is made here; or it came first and is seen,
+                   -- though it may have committed after this statement began.
                    SELECT granted_at, withdrawn_at FROM consents WHERE user_id = $4 AND client = $8 FOR SHARE
                ), completed AS (
                    UPDATE interactions SET completed_at = now()
                    WHERE handle_hash = $1 AND browser_hash = $2 AND completed_at IS NULL AND expires_at > now()
                      AND EXISTS (SELECT FROM held)
-                     AND NOT EXISTS (SELECT FROM agreement
-                         WHERE withdrawn_at >= granted_at AND withdrawn_at >= to_timestamp($23::bigint))
+                     AND NOT ($23 AND EXISTS (SELECT FROM agreement WHERE withdrawn_at >= granted_at))
                    RETURNING 1
                ), granted AS (
                    INSERT INTO grants (id, client, user_id, sub, session_id, scopes, audiences, offline, nonce,
@@ -288,8 +287,8 @@ impl Store {
             issue.request_id,
             issue.client.id.as_str(),
             &issue.request.id_token_claims,
-            issue.request.details,
-            issue.decided_at.0,
+            issue.request.details.as_ref().map(Json) as _,
+            issue.consented,
         )
         .fetch_one(&self.pool)
         .await?;

@@ -12,7 +12,12 @@ impl Store {
     /// short to hold a MAC goes along as it is: keyd will refuse it, and say so.
     pub(crate) async fn issuers(&self) -> Result<Vec<IssuerRow>, StoreError> {
         let rows = sqlx::query!(
-            r#"SELECT i.url, i.tenant_id, t.slug AS "slug?", k.kid AS "kid?", k.statement AS "statement?"
+            r#"SELECT i.url, i.tenant_id, t.slug AS "slug?", k.kid AS "kid?", k.statement AS "statement?",
+                   -- The platform's issuer is that of every tenant without one of its own.
+                   ARRAY(SELECT DISTINCT d.type FROM authorization_detail_types d
+                         WHERE d.tenant_id = i.tenant_id OR i.tenant_id IS NULL
+                             AND NOT EXISTS (SELECT FROM issuers o WHERE o.tenant_id = d.tenant_id)
+                         ORDER BY d.type) AS "detail_types!"
                FROM issuers i LEFT JOIN tenants t ON t.id = i.tenant_id
                    LEFT JOIN signing_keys k ON k.issuer_id = i.id AND k.state <> 'destroyed'
                ORDER BY i.url, k.created_at, k.kid"#
@@ -26,7 +31,12 @@ impl Store {
         for row in rows {
             if issuers.last().is_none_or(|last| last.url != row.url) {
                 let tenant = row.tenant_id.map(TenantId).zip(row.slug);
-                issuers.push(IssuerRow { url: row.url, tenant, statements: Vec::new() });
+                issuers.push(IssuerRow {
+                    url: row.url,
+                    tenant,
+                    statements: Vec::new(),
+                    detail_types: row.detail_types,
+                });
             }
             if let (Some(last), Some(kid), Some(statement)) =
                 (issuers.last_mut(), row.kid, row.statement)

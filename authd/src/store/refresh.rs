@@ -3,6 +3,7 @@
 use oauth::claims::Holder;
 use oauth::client::Draft;
 use oauth::ids::{ClientId, ClientKey, GrantId};
+use oauth::rar::Details;
 use oauth::refresh::StoredGrant;
 use oauth::secret::Refresh;
 use oauth::{Hashed, Timestamp};
@@ -59,10 +60,10 @@ impl Store {
         let row = sqlx::query!(
             r#"SELECT c.id AS "id!", c.tenant_id, c.client_id AS "client_id!", c.metadata AS "metadata!: Json<Draft>",
                    c.secret_hashes AS "hashes!", c.secret_ends AS "ends!: Vec<Option<i64>>", c.fetched_jwks,
-                   extract(epoch FROM now())::bigint AS "now!", (r.rotated_at IS NOT NULL) AS "spent?",
+                   floor(extract(epoch FROM now()))::bigint AS "now!", (r.rotated_at IS NOT NULL) AS "spent?",
                    g.id AS "grant_id?", g.client AS "grant_client?", g.sub AS "sub?", g.scopes AS "scopes?",
-                   g.audiences AS "audiences?", g.authorization_details, extract(epoch FROM g.auth_time)::bigint AS auth_time, g.amr AS "amr?",
-                   g.session_id AS "session_id?", extract(epoch FROM g.expires_at)::bigint AS ends_at
+                   g.audiences AS "audiences?", g.authorization_details AS "details: Json<Details>", floor(extract(epoch FROM g.auth_time))::bigint AS auth_time, g.amr AS "amr?",
+                   g.session_id AS "session_id?", floor(extract(epoch FROM g.expires_at))::bigint AS ends_at
                FROM live_clients c LEFT JOIN refresh_tokens r ON r.token_hash = $2 LEFT JOIN grants g ON g.id = r.grant_id
                WHERE c.client_id = $1 AND c.issuer = $3"#,
             client.as_str(),
@@ -81,7 +82,7 @@ impl Store {
                 client: ClientKey(owner),
                 scopes: scopes(&row.scopes.unwrap_or_default(), "grants.scopes")?,
                 audiences: row.audiences.unwrap_or_default(),
-                details: row.authorization_details,
+                details: row.details.map(|json| json.0),
             },
             id: GrantId(id),
             holder: person(row.sub, row.auth_time, row.amr, row.session_id),
@@ -167,9 +168,10 @@ async fn rotate_in(
            ), refresh AS (
                INSERT INTO refresh_tokens (token_hash, grant_id) SELECT $2, grant_id FROM granted
            ), access AS (
-               INSERT INTO access_tokens (jti, token_hash, grant_id, refresh_hash, scopes, audiences, expires_at,
-                                          authorization_details)
-               SELECT $4, $5, grant_id, $2, $6, $7, now() + make_interval(secs => $8), $13 FROM granted
+               INSERT INTO access_tokens (jti, token_hash, grant_id, refresh_hash, scopes, audiences, issued_at,
+                                          expires_at, authorization_details)
+               SELECT $4, $5, grant_id, $2, $6, $7, issued.at, issued.at + make_interval(secs => $8), $13
+               FROM granted, (SELECT 'epoch'::timestamptz + $14::bigint * interval '1 second' AS at) issued
            ), reused AS (
                UPDATE grants SET revoked_at = now(), revoke_reason = 'refresh_reuse'
                WHERE id IN (SELECT id FROM live) AND revoked_at IS NULL AND NOT EXISTS (SELECT FROM granted)
@@ -195,7 +197,8 @@ async fn rotate_in(
         rotate.request_id,
         Event::TokensRefreshed.as_str(),
         Event::RefreshReused.as_str(),
-        rotate.access.details,
+        rotate.access.details.as_ref().map(Json) as _,
+        rotate.access.issued_at.0,
     )
     .fetch_one(executor)
     .await?;

@@ -5,9 +5,11 @@ use oauth::Hashed;
 use oauth::claims::Holder;
 use oauth::ids::{ClientId, ClientKey, TenantId, TokenId};
 use oauth::introspection::Live;
+use oauth::rar::Details;
 use oauth::secret::Access;
 use oauth::userinfo::Profile;
 use oauth::{ScopeSet, Timestamp};
+use sqlx::types::Json;
 use store::audit::Event;
 
 use super::{Store, StoreError, scopes};
@@ -30,10 +32,11 @@ impl Store {
         let row = sqlx::query!(
             r#"SELECT c.id AS "client!", c.client_id AS "client_id!", c.tenant_id, g.sub AS "sub!", g.session_id,
                    coalesce(a.scopes, g.scopes) AS "scopes!", coalesce(a.audiences, g.audiences) AS "audiences!",
-                   extract(epoch FROM coalesce(a.issued_at, r.created_at))::bigint AS "issued_at!",
-                   extract(epoch FROM coalesce(a.expires_at, g.expires_at))::bigint AS "expires_at!",
-                   extract(epoch FROM g.auth_time)::bigint AS auth_time, g.amr AS "amr!", g.act, a.jti AS "jti?",
-                   CASE WHEN a.jti IS NULL THEN g.authorization_details ELSE a.authorization_details END AS details
+                   floor(extract(epoch FROM coalesce(a.issued_at, r.created_at)))::bigint AS "issued_at!",
+                   floor(extract(epoch FROM coalesce(a.expires_at, g.expires_at)))::bigint AS "expires_at!",
+                   floor(extract(epoch FROM g.auth_time))::bigint AS auth_time, g.amr AS "amr!", g.act, a.jti AS "jti?",
+                   CASE WHEN a.jti IS NULL THEN g.authorization_details ELSE a.authorization_details END
+                       AS "details: Json<Details>"
                FROM (SELECT $1::bytea AS hash) asked
                    LEFT JOIN access_tokens a ON a.token_hash = asked.hash AND a.revoked_at IS NULL AND a.expires_at > now()
                    LEFT JOIN refresh_tokens r ON r.token_hash = asked.hash AND r.rotated_at IS NULL
@@ -58,7 +61,7 @@ impl Store {
                 act: row.act,
                 ..super::person(Some(row.sub), row.auth_time, Some(row.amr), row.session_id)
             },
-            details: row.details,
+            details: row.details.map(|json| json.0),
             token: row.jti.map(TokenId),
         }))
     }

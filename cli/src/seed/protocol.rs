@@ -2,6 +2,7 @@
 //! `authorization_details` (RFC 9396), and who may exchange which tokens (RFC 8693).
 
 use oauth::ids::ClientId;
+use oauth::rar::Type;
 use serde_json::Value;
 use sqlx::PgConnection;
 use uuid::Uuid;
@@ -33,12 +34,8 @@ pub(super) fn issuer(path: &str, given: file::TenantIssuer) -> Result<Slug, Fail
 
 pub(super) fn detail_type(path: &str, given: file::DetailType) -> Result<DetailType, Failure> {
     let at = |field: &str| format!("{path}.{field}");
-    if !(1..=255).contains(&given.r#type.len()) || given.r#type.contains(char::is_control) {
-        return Err(Failure::value(at("type"), "1 to 255 characters"));
-    }
-    if !(1..=500).contains(&given.summary.chars().count()) {
-        return Err(Failure::value(at("summary"), "1 to 500 characters"));
-    }
+    Type::define(&given.r#type, &given.schema, &given.summary)
+        .map_err(|error| Failure::value(at(error.field), error.problem))?;
     Ok(DetailType {
         tenant: slug(at("tenant"), given.tenant)?,
         name: given.r#type,

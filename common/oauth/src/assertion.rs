@@ -11,6 +11,7 @@ use sha2::{Digest as _, Sha256};
 use zeroize::Zeroizing;
 
 use crate::Timestamp;
+use crate::discovery;
 use crate::ids::ClientId;
 use crate::jwk::{Algorithm, Key, KeySet, Named, Signed};
 use crate::jwt::Unverified;
@@ -51,7 +52,7 @@ pub struct Assertion {
 pub(crate) struct Expected<'a> {
     /// Who we are.
     pub(crate) issuer: &'a str,
-    /// The URL that was called, for a client that may name it instead.
+    /// The URL that was called, for a client that may name it or the token endpoint instead.
     pub(crate) endpoint: Option<&'a str>,
     /// The database's clock.
     pub(crate) now: Timestamp,
@@ -155,8 +156,9 @@ impl Assertion {
     }
 
     /// An assertion for another server must not count here, nor one for us there: `aud` is the issuer, as a
-    /// string (W73). Old libraries name the endpoint, or put one value into an array; a client may be
-    /// registered for that, visibly.
+    /// string (W73). Old libraries name an endpoint, or put one value into an array; a client may be registered
+    /// for that, visibly. Whichever endpoint they call, many name the token endpoint: "The Audience SHOULD be the
+    /// URL of the Authorization Server's Token Endpoint" (OIDC Core §9).
     fn is_meant_for(&self, expected: &Expected<'_>) -> bool {
         let audience = match (self.claims.get("aud"), expected.endpoint) {
             (Some(Value::String(audience)), _) => audience,
@@ -166,7 +168,11 @@ impl Assertion {
             },
             _ => return false,
         };
-        audience == expected.issuer || expected.endpoint == Some(audience.as_str())
+        let names_endpoint = |called: &str| {
+            audience == called
+                || audience.strip_prefix(expected.issuer) == Some(discovery::TOKEN_ENDPOINT)
+        };
+        audience == expected.issuer || expected.endpoint.is_some_and(names_endpoint)
     }
 
     /// A time that is a whole number of seconds since the epoch, not before it.

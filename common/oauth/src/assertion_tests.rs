@@ -87,6 +87,22 @@ fn w73_the_endpoint_is_an_audience_only_for_a_client_that_is_registered_so() {
 }
 
 #[test]
+fn w73_at_every_endpoint_the_token_endpoint_is_an_audience_for_such_a_client() {
+    let revoke = "https://as.example/oauth/revoke";
+    for (aud, ok) in [
+        (json!(revoke), true),
+        (json!(ENDPOINT), true),
+        (json!([ENDPOINT]), true),
+        (json!("https://as.example/t/acme/oauth/token"), false),
+        (json!("https://as.example/oauth/token/"), false),
+        (json!("https://as.example/oauth/par"), false),
+        (json!("/oauth/token"), false),
+    ] {
+        assert_eq!(judged(&with(&json!({"aud": aud})), Some(revoke)).is_ok(), ok, "{aud}");
+    }
+}
+
+#[test]
 fn w76_w77_times_are_integers_within_their_bounds() {
     for (changes, ok) in [
         (json!({"exp": NOW}), false),

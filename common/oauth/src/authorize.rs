@@ -13,17 +13,17 @@ mod step;
 use std::fmt;
 
 use serde::{Deserialize, Serialize};
-use serde_json::Value;
 
 use crate::claims_request::{ClaimsRequest, InvalidClaims};
 use crate::client::{Authenticated, Client, GrantType};
 use crate::form::{Form, FormError};
 use crate::ids::ClientId;
 use crate::pkce::Challenge;
+use crate::rar::Details;
 use crate::secret::{Plain, Pushed};
 use crate::{Error, ErrorCode, ScopeSet, scope};
 
-pub use step::{Facts, SignedIn, Step, next};
+pub use step::{Facts, SignedIn, Step, next, nobody};
 
 /// What the name of a pushed request begins with (RFC 9126 §2.2).
 pub const REQUEST_URI: &str = "urn:ietf:params:oauth:request_uri:";
@@ -271,13 +271,23 @@ pub struct Request {
     pub id_token_claims: Vec<String>,
     /// RFC 9396 `authorization_details`.
     #[serde(default)]
-    pub details: Option<Value>,
+    pub details: Option<Details>,
 }
 
 impl Bound {
     /// An ID token of ours, as a hint about the user; its signature is for whoever holds keys to check.
     pub fn id_token_hint(&self) -> Option<&str> {
         self.form.one("id_token_hint").ok().flatten()
+    }
+
+    /// RFC 9396 `authorization_details`; their types are for whoever knows the tenant to check.
+    pub fn authorization_details(&self) -> Option<&str> {
+        self.form.one("authorization_details").ok().flatten()
+    }
+
+    /// The answer to details that the client may not ask for.
+    pub fn refuse(self, error: Error) -> Refusal {
+        Refusal { code: error.code, description: error.description, back: self.back }
     }
 
     /// The answer to a hint that is not ours.

@@ -279,8 +279,11 @@ fn facts(age: i64) -> Facts {
 fn nobody_signed_in_means_sign_in_or_login_required() {
     let nobody = Facts { signed_in: None, ..facts(0) };
     let client = plain_client();
-    assert_eq!(next(&checked(&[]).unwrap(), &client, &nobody, NOW), Step::Authenticate);
+    let asking = checked(&[]).unwrap();
+    assert_eq!(next(&asking, &client, &nobody, NOW), Step::Authenticate);
+    assert_eq!(super::nobody(&asking), Step::Authenticate);
     let silent = checked(&[("prompt", Some("none"))]).unwrap();
+    assert_eq!(next(&silent, &client, &nobody, NOW), super::nobody(&silent));
     assert!(matches!(
         next(&silent, &client, &nobody, NOW),
         Step::Refuse(ErrorCode::LoginRequired, _)

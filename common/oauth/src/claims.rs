@@ -8,6 +8,7 @@ use serde_json::{Map, Value};
 use sha2::{Digest as _, Sha256};
 
 use crate::ids::{ClientId, SessionId, TokenId};
+use crate::rar::Details;
 use crate::{ScopeSet, Timestamp};
 
 /// Facts about one sign-in that tokens carry.
@@ -65,7 +66,7 @@ pub struct AccessToken<'a> {
     /// `scope`.
     pub scopes: &'a ScopeSet,
     /// `authorization_details` (RFC 9396 §9.1).
-    pub details: Option<&'a Value>,
+    pub details: Option<&'a Details>,
     /// Seconds from `iat` to `exp`.
     pub lifetime_s: u32,
 }
@@ -81,7 +82,7 @@ struct AccessClaims<'a> {
     client_id: &'a ClientId,
     scope: String,
     #[serde(skip_serializing_if = "Option::is_none")]
-    authorization_details: Option<&'a Value>,
+    authorization_details: Option<&'a Details>,
     #[serde(flatten)]
     person: Option<Person<'a>>,
     #[serde(skip_serializing_if = "Option::is_none")]

@@ -6,6 +6,7 @@
 use crate::client::Authenticated;
 use crate::ids::ClientKey;
 use crate::pkce::Challenge;
+use crate::rar::Details;
 use crate::secret::{Code, Plain};
 
 /// `grant_type=authorization_code`, parsed.
@@ -18,6 +19,8 @@ pub struct CodeRequest {
     pub verifier: Option<String>,
     /// Audiences asked for.
     pub audiences: Vec<String>,
+    /// Narrower `authorization_details`, if asked for (RFC 9396 §6).
+    pub details: Option<Details>,
 }
 
 /// What was stored when the code was issued.

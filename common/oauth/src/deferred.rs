@@ -11,6 +11,7 @@ mod user_code;
 use crate::client::{Authenticated, GrantType};
 use crate::error::{Error, ErrorCode};
 use crate::ids::ClientKey;
+use crate::rar::Details;
 use crate::secret::{AuthReqId, DeviceCode, Plain};
 use crate::{ScopeSet, Timestamp, scope};
 
@@ -57,6 +58,8 @@ pub struct DeviceTokenRequest {
     pub code: Option<Plain<DeviceCode>>,
     /// Audiences asked for.
     pub audiences: Vec<String>,
+    /// Narrower `authorization_details`, if asked for.
+    pub details: Option<Details>,
 }
 
 /// `grant_type=urn:openid:params:grant-type:ciba`, parsed.
@@ -65,6 +68,8 @@ pub struct CibaTokenRequest {
     pub id: Option<Plain<AuthReqId>>,
     /// Audiences asked for.
     pub audiences: Vec<String>,
+    /// Narrower `authorization_details`, if asked for.
+    pub details: Option<Details>,
 }
 
 /// How far a request has come.

@@ -15,6 +15,8 @@ pub struct Offered {
     pub authorization_details_types: Vec<String>,
 }
 
+/// The path of the token endpoint, beneath an issuer.
+pub(crate) const TOKEN_ENDPOINT: &str = "/oauth/token";
 /// Ways in which a client proves who it is.
 const METHODS: [&str; 4] = ["client_secret_basic", "client_secret_post", "private_key_jwt", "none"];
 /// Those that prove anything.
@@ -42,7 +44,7 @@ pub fn document(issuer: &str, offered: &Offered) -> Value {
         "issuer": issuer,
         "authorization_endpoint": at("/oauth/authorize"),
         "pushed_authorization_request_endpoint": at("/oauth/par"),
-        "token_endpoint": at("/oauth/token"),
+        "token_endpoint": at(TOKEN_ENDPOINT),
         "userinfo_endpoint": at("/oauth/userinfo"),
         "jwks_uri": at("/.well-known/jwks.json"),
         "introspection_endpoint": at("/oauth/introspect"),

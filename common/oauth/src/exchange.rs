@@ -15,6 +15,7 @@ use crate::client::Authenticated;
 use crate::error::{Error, ErrorCode};
 use crate::form::Form;
 use crate::ids::{ClientId, ClientKey, GrantId, TenantId, UserId};
+use crate::rar::Details;
 use crate::{ScopeSet, Timestamp};
 
 /// Most actors in one chain (W67).
@@ -77,6 +78,8 @@ pub struct ExchangeRequest {
     pub scopes: Option<ScopeSet>,
     /// Towards whom; `resource` and `audience` alike.
     pub audiences: Vec<String>,
+    /// Narrower `authorization_details`, if asked for.
+    pub details: Option<Details>,
 }
 
 impl ExchangeRequest {
@@ -85,6 +88,7 @@ impl ExchangeRequest {
         form: &Form,
         scopes: Option<ScopeSet>,
         audiences: Vec<String>,
+        details: Option<Details>,
     ) -> Result<Self, Error> {
         let one = |name| form.one(name).ok().flatten();
         let subject = presented(
@@ -105,7 +109,7 @@ impl ExchangeRequest {
                     .ok_or(Error::request("requested_token_type: an access token or a jwt"))
             })
             .transpose()?;
-        Ok(Self { subject, actor, requested, scopes, audiences })
+        Ok(Self { subject, actor, requested, scopes, audiences, details })
     }
 }
 
@@ -135,7 +139,7 @@ pub struct Party {
     /// `aud`.
     pub audiences: Vec<String>,
     /// RFC 9396 `authorization_details`.
-    pub details: Option<Value>,
+    pub details: Option<Details>,
     /// `exp`.
     pub expires_at: Timestamp,
     /// What it hangs on: its grant, and what that descends from.
@@ -182,6 +186,8 @@ pub struct Exchanged {
     pub scopes: ScopeSet,
     /// Allowed by the policy.
     pub audiences: Vec<String>,
+    /// No more than the subject token's, and of those what concerns the audiences.
+    pub details: Option<Details>,
     /// How.
     pub mode: Mode,
     /// What the new token may not outlive.
@@ -212,6 +218,9 @@ pub fn exchange(
         ));
     }
     let scopes = narrowed(client, &subject.scopes, request.scopes.as_ref())?;
+    let details = Details::narrow_granted(subject.details.as_ref(), request.details.as_ref())?
+        .map(|details| details.visible_to(&audiences))
+        .filter(|details| !details.is_empty());
     let act = match mode {
         Mode::Impersonation => subject.holder.act.clone(),
         Mode::Delegation => Some(acts(&client.id, actor.as_ref(), subject.holder.act.as_ref())?),
@@ -228,7 +237,7 @@ pub fn exchange(
     }
     let holder = Holder { act, ..subject.holder };
     let ancestors = grants.into_iter().collect();
-    Ok(Exchanged { holder, scopes, audiences, mode, ends_at, ancestors })
+    Ok(Exchanged { holder, scopes, audiences, details, mode, ends_at, ancestors })
 }
 
 /// An actor's token is good in the hands of the client that it was issued to, or that it was meant for.

@@ -53,7 +53,7 @@ fn request(more: &str) -> Result<ExchangeRequest, Error> {
     let form = Form::parse(form.as_bytes()).unwrap();
     let scopes = form.one("scope").unwrap().map(|text| text.parse().unwrap());
     let audiences = form.all("audience").map(str::to_owned).collect();
-    ExchangeRequest::parse(&form, scopes, audiences)
+    ExchangeRequest::parse(&form, scopes, audiences, None)
 }
 
 fn run(more: &str, subject: Party, policies: &[Policy]) -> Result<Exchanged, Error> {

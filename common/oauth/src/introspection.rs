@@ -6,7 +6,7 @@ use serde_json::Value;
 use crate::claims::{Authentication, Holder};
 use crate::client::Authenticated;
 use crate::ids::{ClientId, ClientKey, SessionId, TenantId, TokenId};
-use crate::{ScopeSet, Timestamp};
+use crate::{ScopeSet, Timestamp, rar};
 
 /// A live access or refresh token, as the database knows it.
 #[derive(Debug, Clone)]
@@ -28,7 +28,7 @@ pub struct Live {
     /// `exp`.
     pub expires_at: Timestamp,
     /// RFC 9396 `authorization_details`.
-    pub details: Option<Value>,
+    pub details: Option<rar::Details>,
     /// `jti`; `None`: it is a refresh token.
     pub token: Option<TokenId>,
 }
@@ -60,7 +60,8 @@ struct Details {
     #[serde(skip_serializing_if = "Option::is_none")]
     act: Option<Value>,
     #[serde(skip_serializing_if = "Option::is_none")]
-    authorization_details: Option<Value>,
+    #[serde(rename = "authorization_details")]
+    rich: Option<rar::Details>,
     #[serde(skip_serializing_if = "Option::is_none")]
     jti: Option<TokenId>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -99,7 +100,7 @@ impl Introspection {
             acr: person.map(Authentication::acr),
             amr: person.map(|person| person.amr.clone()),
             act: token.holder.act.clone(),
-            authorization_details: token.details.clone(),
+            rich: seen(token, asker, own),
             jti: token.token,
             sid: person.and_then(|person| person.session),
             token_type: token.token.map(|_| "Bearer"),
@@ -111,4 +112,17 @@ impl Introspection {
     pub const fn inactive() -> Self {
         Self { active: false, details: None }
     }
+}
+
+/// The client that asked for them sees all details; a resource server "only … those … relevant" to it (RFC 9396
+/// §9.2): by the name that the token has for it, and by its own audiences.
+fn seen(token: &Live, asker: &Authenticated, own: bool) -> Option<rar::Details> {
+    let details = token.details.as_ref()?;
+    if own {
+        return Some(details.clone());
+    }
+    let names: Vec<String> = std::iter::once(asker.id.as_str().to_owned())
+        .chain(asker.metadata.audiences.iter().cloned())
+        .collect();
+    Some(details.visible_to(&names)).filter(|visible| !visible.is_empty())
 }

@@ -2,6 +2,7 @@
 
 use crate::client::Authenticated;
 use crate::error::{Error, ErrorCode};
+use crate::rar::Details;
 use crate::{ScopeSet, claims, scope};
 
 /// `grant_type=client_credentials`, parsed.
@@ -11,6 +12,8 @@ pub struct ClientCredentialsRequest {
     pub scopes: Option<ScopeSet>,
     /// Audiences asked for.
     pub audiences: Vec<String>,
+    /// `authorization_details`; whether the client may have them is checked against its tenant's types.
+    pub details: Option<Details>,
 }
 
 /// What a client gets for itself.

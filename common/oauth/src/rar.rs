@@ -64,7 +64,7 @@ const RESERVED: [&str; 30] = [
 ];
 
 /// One element: an object with a `type`.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Element {
     kind: String,
     members: Map<String, Value>,
@@ -154,7 +154,7 @@ const fn refused(description: &'static str) -> Error {
 }
 
 /// A list of elements, as requested, granted or issued. Serialises as the JSON array.
-#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(try_from = "Vec<Value>", into = "Vec<Value>")]
 pub struct Details(Vec<Element>);
 

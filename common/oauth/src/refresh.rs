@@ -1,10 +1,9 @@
 //! Refreshing (RFC 6749 §6), with rotation and reuse detection (RFC 9700 §4.14.2).
 
-use serde_json::Value;
-
 use crate::client::Authenticated;
 use crate::error::{Error, ErrorCode};
 use crate::ids::ClientKey;
+use crate::rar::Details;
 use crate::secret::{Plain, Refresh};
 use crate::{ScopeSet, scope};
 
@@ -16,6 +15,8 @@ pub struct RefreshRequest {
     pub scopes: Option<ScopeSet>,
     /// Audiences asked for.
     pub audiences: Vec<String>,
+    /// Narrower `authorization_details`, if asked for.
+    pub details: Option<Details>,
 }
 
 /// What was granted.
@@ -28,7 +29,7 @@ pub struct StoredGrant {
     /// For whom.
     pub audiences: Vec<String>,
     /// RFC 9396 `authorization_details`.
-    pub details: Option<Value>,
+    pub details: Option<Details>,
 }
 
 /// What the new access token will carry; the grant itself stays as wide as it was.
@@ -38,6 +39,8 @@ pub struct Narrowed {
     pub scopes: ScopeSet,
     /// Subset of the grant's.
     pub audiences: Vec<String>,
+    /// No more than the grant's.
+    pub details: Option<Details>,
 }
 
 /// Why a refresh token is refused before the gate.
@@ -72,7 +75,9 @@ pub fn narrow(
     let audiences =
         narrow_audiences(&stored.audiences, &request.audiences).map_err(Refused::Mistake)?;
     client.still_has(&scopes, &audiences, issuer).map_err(Refused::Mistake)?;
-    Ok(Narrowed { scopes, audiences })
+    let details = Details::narrow_granted(stored.details.as_ref(), request.details.as_ref())
+        .map_err(Refused::Mistake)?;
+    Ok(Narrowed { scopes, audiences, details })
 }
 
 /// "the client … can specify the desired resource" among those granted (RFC 8707 §2.2); all of them when it

@@ -1,7 +1,6 @@
 //! The token endpoint's request and reply (RFC 6749 §3.2, §5.1).
 
 use serde::Serialize;
-use serde_json::Value;
 
 use crate::ScopeSet;
 use crate::client::{Client, GrantType};
@@ -11,6 +10,7 @@ use crate::error::{Error, ErrorCode};
 use crate::exchange::ExchangeRequest;
 use crate::form::Form;
 use crate::machine::ClientCredentialsRequest;
+use crate::rar::Details;
 use crate::refresh::RefreshRequest;
 use crate::secret::Plain;
 
@@ -40,6 +40,7 @@ impl TokenRequest {
         let word = one("grant_type").ok_or(Error::request("grant_type is missing"))?;
         let audiences =
             form.all("resource").chain(form.all("audience")).map(str::to_owned).collect();
+        let details = one("authorization_details").map(Details::parse).transpose()?;
         match GrantType::parse(word) {
             Some(GrantType::AuthorizationCode) => {
                 let code = one("code").ok_or(Error::request("code is missing"))?;
@@ -48,29 +49,39 @@ impl TokenRequest {
                     redirect_uri: one("redirect_uri").map(str::to_owned),
                     verifier: one("code_verifier").map(str::to_owned),
                     audiences,
+                    details,
                 }))
             }
             Some(GrantType::RefreshToken) => {
                 let token =
                     one("refresh_token").ok_or(Error::request("refresh_token is missing"))?;
                 let scopes = scopes(one("scope"))?;
-                Ok(Self::Refresh(RefreshRequest { token: Plain::parse(token), scopes, audiences }))
+                Ok(Self::Refresh(RefreshRequest {
+                    token: Plain::parse(token),
+                    scopes,
+                    audiences,
+                    details,
+                }))
             }
             Some(GrantType::ClientCredentials) => {
                 let scopes = scopes(one("scope"))?;
-                Ok(Self::ClientCredentials(ClientCredentialsRequest { scopes, audiences }))
+                Ok(Self::ClientCredentials(ClientCredentialsRequest { scopes, audiences, details }))
             }
             Some(GrantType::TokenExchange) => {
                 let scopes = scopes(one("scope"))?;
-                Ok(Self::Exchange(ExchangeRequest::parse(form, scopes, audiences)?))
+                Ok(Self::Exchange(ExchangeRequest::parse(form, scopes, audiences, details)?))
             }
             Some(GrantType::DeviceCode) => {
                 let code = one("device_code").ok_or(Error::request("device_code is missing"))?;
-                Ok(Self::Device(DeviceTokenRequest { code: Plain::parse(code), audiences }))
+                Ok(Self::Device(DeviceTokenRequest {
+                    code: Plain::parse(code),
+                    audiences,
+                    details,
+                }))
             }
             Some(GrantType::Ciba) => {
                 let id = one("auth_req_id").ok_or(Error::request("auth_req_id is missing"))?;
-                Ok(Self::Ciba(CibaTokenRequest { id: Plain::parse(id), audiences }))
+                Ok(Self::Ciba(CibaTokenRequest { id: Plain::parse(id), audiences, details }))
             }
             None => {
                 Err(Error::new(ErrorCode::UnsupportedGrantType, "this grant type is not supported"))
@@ -123,7 +134,7 @@ pub struct TokenReply {
     pub scope: String,
     /// What was granted in detail, as JSON (RFC 9396 §7).
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub authorization_details: Option<Value>,
+    pub authorization_details: Option<Details>,
     /// What kind of token a token exchange made (RFC 8693 §2.2.1).
     #[serde(skip_serializing_if = "Option::is_none")]
     pub issued_token_type: Option<&'static str>,

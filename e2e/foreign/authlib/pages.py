@@ -2,7 +2,7 @@
 until one leads away from the issuer."""
 
 from html.parser import HTMLParser
-from urllib.parse import urljoin, urlsplit
+from urllib.parse import urlencode, urljoin, urlsplit
 
 import requests
 
@@ -40,7 +40,8 @@ class Person:
         self._answers = {"username": username, "password": password, "decision": "approve"}
 
     def visit(self, address):
-        """Open an address; sign in and agree where asked. Gives where that led, and the forms that were filled in."""
+        """Open an address; sign in and agree where asked. Gives where that led, and the forms that were filled in.
+        What a page would post to another site comes back as that site's address with a query."""
         origin = urlsplit(address)[:2]
         forms = []
         method, url, body = "GET", address, None
@@ -54,6 +55,8 @@ class Person:
             form = Form(answer.text)
             if answer.status_code != 200 or form.action is None:
                 raise RuntimeError(f"{url} answers {answer.status_code} without a form: {answer.text}")
+            if form.id == "form-post":
+                return f"{form.action}?{urlencode(form.fields)}", forms
             forms.append(form.id)
             known = {name: self._answers[name] for name in form.fields if name in self._answers}
             method, url, body = "POST", urljoin(url, form.action), form.fields | known

@@ -1,65 +1,18 @@
 // A relying party built on openid-client: the code flow with everything that the library checks, then the
 // endpoints that a relying party uses afterwards. Prints one line of JSON saying what it saw.
 //
-// RP_ISSUER RP_CLIENT_ID RP_REDIRECT_URI RP_POST_LOGOUT_URI RP_USER RP_PASSWORD, and where they matter
-// RP_CLIENT_SECRET RP_AUTH_METHOD RP_RESPONSE_MODE RP_ID_TOKEN_ALG. The authority comes by NODE_EXTRA_CA_CERTS.
+// What relying-party.mjs is told, and RP_POST_LOGOUT_URI RP_USER RP_PASSWORD.
 
 import { createHash } from 'node:crypto';
 import { isDeepStrictEqual } from 'node:util';
 import * as oidc from 'openid-client';
 import { Person } from './pages.mjs';
-
-const SCOPE = 'openid profile email offline_access';
-
-const given = (name) => {
-  const value = process.env[`RP_${name}`];
-  if (!value) throw new Error(`RP_${name} is missing`);
-  return value;
-};
-
-function authentication(method) {
-  if (method === 'none') return oidc.None();
-  const secret = given('CLIENT_SECRET');
-  return method === 'client_secret_post' ? oidc.ClientSecretPost(secret) : oidc.ClientSecretBasic(secret);
-}
-
-function configuration(method, algorithm) {
-  const metadata = { id_token_signed_response_alg: process.env.RP_ID_TOKEN_ALG ?? 'RS256' };
-  return oidc.discovery(new URL(given('ISSUER')), given('CLIENT_ID'), metadata, authentication(method), {
-    algorithm,
-    // Signatures are checked against jwks_uri although TLS would excuse the client from it (OIDC Core §3.1.3.7).
-    execute: [oidc.enableNonRepudiationChecks],
-    timeout: 15,
-  });
-}
+import { METHOD, authorize, configuration, given, refusal } from './relying-party.mjs';
 
 /** Whether OIDC Discovery and RFC 8414, at their two addresses, say the same. */
-async function metadataAgree(method, config) {
-  const other = await configuration(method, 'oauth2');
+async function metadataAgree(config) {
+  const other = await configuration('oauth2');
   return isDeepStrictEqual(config.serverMetadata(), other.serverMetadata());
-}
-
-/** One authorization, from the request to the tokens. */
-async function authorize(config, person, extra = {}) {
-  const checks = {
-    pkceCodeVerifier: oidc.randomPKCECodeVerifier(),
-    expectedState: oidc.randomState(),
-    expectedNonce: oidc.randomNonce(),
-    idTokenExpected: true,
-  };
-  const url = oidc.buildAuthorizationUrl(config, {
-    redirect_uri: given('REDIRECT_URI'),
-    scope: SCOPE,
-    code_challenge: await oidc.calculatePKCECodeChallenge(checks.pkceCodeVerifier),
-    code_challenge_method: 'S256',
-    state: checks.expectedState,
-    nonce: checks.expectedNonce,
-    ...(process.env.RP_RESPONSE_MODE && { response_mode: process.env.RP_RESPONSE_MODE }),
-    ...extra,
-  });
-  const { away, forms } = await person.visit(url.href);
-  const exchange = () => oidc.authorizationCodeGrant(config, away.response(), checks);
-  return { exchange, tokens: await exchange(), forms, away };
 }
 
 const header = (jwt) => JSON.parse(Buffer.from(jwt.split('.')[0], 'base64url'));
@@ -68,18 +21,6 @@ const header = (jwt) => JSON.parse(Buffer.from(jwt.split('.')[0], 'base64url'));
 function accessTokenHashHolds(tokens) {
   const half = createHash('sha256').update(tokens.access_token).digest().subarray(0, 16);
   return tokens.claims().at_hash === half.toString('base64url');
-}
-
-/** The OAuth error that a promise fails with; anything else that it does is a failure of this program. */
-async function refusal(promise) {
-  try {
-    await promise;
-  } catch (error) {
-    if (error instanceof oidc.AuthorizationResponseError || error instanceof oidc.ResponseBodyError) return error.error;
-    if (error instanceof oidc.WWWAuthenticateChallengeError) return error.cause[0].parameters.error;
-    throw error;
-  }
-  return 'none';
 }
 
 async function refreshed(config, first) {
@@ -129,14 +70,13 @@ async function loggedOut(config, person, tokens) {
 }
 
 async function run() {
-  const method = process.env.RP_AUTH_METHOD ?? 'client_secret_basic';
-  const config = await configuration(method, 'oidc');
+  const config = await configuration();
   const person = new Person({ username: given('USER'), password: given('PASSWORD') });
 
   const first = await authorize(config, person);
   const claims = first.tokens.claims();
   const seen = {
-    metadata_agree: await metadataAgree(method, config),
+    metadata_agree: await metadataAgree(config),
     forms: first.forms,
     response: [...first.away.parameters().keys()].sort(),
     response_mode: first.away.fields ? 'form_post' : 'query',
@@ -149,7 +89,7 @@ async function run() {
   };
   const { tokens: second, seen: refresh } = await refreshed(config, first.tokens);
   seen.refresh = refresh;
-  if (method !== 'none') seen.introspection = await introspected(config, second.access_token);
+  if (METHOD !== 'none') seen.introspection = await introspected(config, second.access_token);
   await oidc.tokenRevocation(config, second.refresh_token, { token_type_hint: 'refresh_token' });
   seen.revoked_refresh = await refusal(oidc.refreshTokenGrant(config, second.refresh_token));
 

@@ -24,14 +24,17 @@ export class Away {
 
 export class Person {
   #cookies = new Map();
-  #credentials;
+  #answers;
 
-  constructor(credentials) {
-    this.#credentials = credentials;
+  constructor({ decision = 'approve', ...credentials }) {
+    this.#answers = { ...credentials, decision };
   }
 
-  /** Open an address; sign in and agree where asked. Gives where that led, and the forms that were filled in. */
-  async visit(address) {
+  /**
+   * Open an address; sign in and decide where asked. Gives where that led, and the forms that were filled in. Who is
+   * meant to `stay` ends at a page with nothing to fill in: what it says instead of where that led.
+   */
+  async visit(address, { stay = false } = {}) {
     const origin = new URL(address).origin;
     const forms = [];
     let request = { url: address };
@@ -46,6 +49,7 @@ export class Person {
       const html = await answer.text();
       if (answer.status !== 200) throw new Error(`${request.url} answers ${answer.status}: ${heading(html)}`);
       const form = formOf(html);
+      if (!form && stay) return { said: heading(html), forms };
       if (!form) throw new Error(`nothing to fill in at ${request.url}: ${heading(html)}`);
       if (form.id === 'form-post') return { away: new Away(form.action, [...form.fields]), forms };
       forms.push(form.id);
@@ -76,9 +80,7 @@ export class Person {
   }
 
   #filled(form, here) {
-    const { username, password } = this.#credentials;
-    const answers = { username, password, ...(form.id === 'consent' && { decision: 'approve' }) };
-    for (const [name, value] of Object.entries(answers)) {
+    for (const [name, value] of Object.entries(this.#answers)) {
       if (form.fields.has(name)) form.fields.set(name, value);
     }
     return { url: new URL(form.action, here).href, body: new URLSearchParams([...form.fields]) };

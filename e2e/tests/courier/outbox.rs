@@ -194,7 +194,10 @@ fn a_mail_goes_to_the_operators_webhook_whatever_its_row_says() {
             ),
         )
     };
-    until_row(&stand, &mail(&stand), "1|t|f|f");
+    let id = mail(&stand);
+    until_row(&stand, &id, "1|t|f|f");
+    // A link in clear is kept no longer than it takes to send it.
+    assert_eq!(sql(&stand, &format!("SELECT body FROM outbox WHERE id = '{id}'")), "{}");
     let heard = webhook.heard("/hook/of-the-operator");
     assert_eq!(heard.len(), 1);
     let body: serde_json::Value = serde_json::from_str(&heard[0].body).unwrap();

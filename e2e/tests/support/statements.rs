@@ -29,7 +29,7 @@ pub(crate) fn statements(stand: &Stand, act: impl FnOnce()) -> Vec<String> {
     text.lines()
         .filter_map(|line| line.strip_prefix(&own)?.split_once("execute ")?.1.split_once(": "))
         // Keys are looked after whether or not somebody signs in.
-        .filter(|(_, text)| !text.contains("signing_keys"))
+        .filter(|(_, text)| !text.contains("signing_keys") && !text.starts_with("SELECT i.url, i"))
         .map(|(_, text)| text.to_owned())
         .collect()
 }

@@ -2,6 +2,7 @@
 
 use oauth::client::{Authenticated, GrantType, Presented};
 use oauth::code::CodeRequest;
+use oauth::rar::Details;
 use oauth::secret::Refresh;
 use oauth::token::TokenReply;
 use oauth::{Error, Plain};
@@ -32,9 +33,9 @@ pub(super) async fn redeem(
         Err(oauth::code::Refused::Burn) => Some(Error::grant()),
         Ok(()) => found.spent.then_some(Error::grant()),
     };
-    let audiences = refused.map_or_else(|| audiences(app, &found, &wanted, &client), Err);
-    let audiences = match audiences {
-        Ok(audiences) => audiences,
+    let narrowed = refused.map_or_else(|| narrowed(app, &found, &wanted, &client), Err);
+    let (audiences, details) = match narrowed {
+        Ok(narrowed) => narrowed,
         Err(error) => {
             app.store.burn(hash, &client.id, request.id.as_str()).await?;
             return Err(error.into());
@@ -46,7 +47,7 @@ pub(super) async fn redeem(
         holder: &found.holder,
         scopes: found.scopes,
         audiences,
-        details: found.details,
+        details,
         nonce: found.nonce.as_deref(),
         released,
         ends_at: Some(found.ends_at),
@@ -70,14 +71,15 @@ pub(super) async fn redeem(
     }
 }
 
-/// The audiences that the code's token will name, and whether what was granted is still the client's.
-fn audiences(
+/// The audiences and details that the code's token will have, and whether what was granted is still the client's.
+fn narrowed(
     app: &Site<'_>,
     found: &CodeGrant,
     wanted: &CodeRequest,
     client: &Authenticated,
-) -> Result<Vec<String>, Error> {
+) -> Result<(Vec<String>, Option<Details>), Error> {
     let audiences = oauth::refresh::narrow_audiences(&found.audiences, &wanted.audiences)?;
     client.still_has(&found.scopes, &audiences, app.issuer())?;
-    Ok(audiences)
+    let details = Details::narrow_granted(found.details.as_ref(), wanted.details.as_ref())?;
+    Ok((audiences, details))
 }

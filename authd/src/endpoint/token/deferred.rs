@@ -3,6 +3,7 @@
 
 use oauth::client::{GrantType, Presented};
 use oauth::deferred::{self, CibaTokenRequest, DeviceTokenRequest, Kind, Refused};
+use oauth::rar::Details;
 use oauth::secret::Refresh;
 use oauth::token::TokenReply;
 use oauth::{Error, ErrorCode, Plain};
@@ -21,19 +22,20 @@ pub(super) struct Wanted {
     /// The hash of what the client polls with; `None`: its text cannot be one of ours.
     poll: Option<[u8; 32]>,
     audiences: Vec<String>,
+    details: Option<Details>,
 }
 
 impl From<DeviceTokenRequest> for Wanted {
     fn from(request: DeviceTokenRequest) -> Self {
         let poll = request.code.map(|code| *code.hashed().as_bytes());
-        Self { kind: Kind::Device, poll, audiences: request.audiences }
+        Self { kind: Kind::Device, poll, audiences: request.audiences, details: request.details }
     }
 }
 
 impl From<CibaTokenRequest> for Wanted {
     fn from(request: CibaTokenRequest) -> Self {
         let poll = request.id.map(|id| *id.hashed().as_bytes());
-        Self { kind: Kind::Ciba, poll, audiences: request.audiences }
+        Self { kind: Kind::Ciba, poll, audiences: request.audiences, details: request.details }
     }
 }
 
@@ -60,11 +62,12 @@ pub(super) async fn redeem(
     let grant = grant.ok_or_else(|| Failure::internal("approved without a grant"))?;
     let audiences = oauth::refresh::narrow_audiences(&grant.audiences, &wanted.audiences)?;
     client.still_has(&grant.scopes, &audiences, app.issuer())?;
+    let details = Details::narrow_granted(grant.details.as_ref(), wanted.details.as_ref())?;
     let draft = Draft {
         holder: &grant.holder,
         scopes: grant.scopes,
         audiences,
-        details: grant.details,
+        details,
         nonce: None,
         released: None,
         ends_at: Some(grant.ends_at),

@@ -40,7 +40,7 @@ pub(super) async fn exchange(
         holder: &exchanged.holder,
         scopes: exchanged.scopes.clone(),
         audiences: exchanged.audiences.clone(),
-        details: None,
+        details: exchanged.details.clone(),
         nonce: None,
         released: None,
         ends_at: Some(exchanged.ends_at),

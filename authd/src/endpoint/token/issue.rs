@@ -3,6 +3,7 @@
 use oauth::claims::{self, AccessToken, Holder, IdToken, Issued};
 use oauth::client::{Authenticated, IdTokenAlg};
 use oauth::ids::TokenId;
+use oauth::rar::Details;
 use oauth::secret::{OpaqueAccess, Refresh};
 use oauth::token::TokenReply;
 use oauth::{Error, ErrorCode, Hashed, Plain, ScopeSet, Timestamp, scope};
@@ -23,7 +24,7 @@ pub(super) struct Draft<'a> {
     pub(super) holder: &'a Holder,
     pub(super) scopes: ScopeSet,
     pub(super) audiences: Vec<String>,
-    pub(super) details: Option<Value>,
+    pub(super) details: Option<Details>,
     pub(super) nonce: Option<&'a str>,
     /// Claims that the request wants in the ID token and its scopes release.
     pub(super) released: Option<Map<String, Value>>,
@@ -116,6 +117,7 @@ async fn make(
         scopes: draft.scopes,
         audiences: draft.audiences,
         details: draft.details,
+        issued_at: now,
         lifetime_s,
     };
     Ok(Signed { record, access, id })

@@ -24,12 +24,16 @@ pub(super) async fn grant(
     let (client, now) = authenticate(app, request, asker, presented).await?;
     check_grant(&client, GrantType::ClientCredentials)?;
     let granted = wanted.judge(&client, app.issuer())?;
+    if let Some(details) = &wanted.details {
+        let types = app.store.detail_types(client.tenant).await?;
+        details.check(&client.metadata.authorization_details_types, &types)?;
+    }
     let holder = Holder { sub: client.id.as_str().to_owned(), authentication: None, act: None };
     let draft = Draft {
         holder: &holder,
         scopes: granted.scopes,
         audiences: granted.audiences,
-        details: None,
+        details: wanted.details.clone(),
         nonce: None,
         released: None,
         ends_at: None,

@@ -41,6 +41,7 @@ pub(super) async fn rotate(
         Err(Refused::Mistake(_)) => oauth::refresh::Narrowed {
             scopes: found.stored.scopes.clone(),
             audiences: found.stored.audiences.clone(),
+            details: found.stored.details.clone(),
         },
     };
     check_grant(&client, GrantType::RefreshToken)?;
@@ -48,7 +49,7 @@ pub(super) async fn rotate(
         holder: &found.holder,
         scopes: narrowed.scopes,
         audiences: narrowed.audiences,
-        details: found.stored.details,
+        details: narrowed.details,
         nonce: None,
         released: None,
         ends_at: Some(found.ends_at),

@@ -44,14 +44,7 @@ pub enum Step {
 
 /// The one function that orders sign-in, consent and issue. Pure; no order of visits issues without both.
 pub fn next(request: &Request, client: &Client, facts: &Facts, now: Timestamp) -> Step {
-    let Some(user) = facts.signed_in else {
-        return prompt_or(
-            request,
-            ErrorCode::LoginRequired,
-            "the user is not signed in",
-            Step::Authenticate,
-        );
-    };
+    let Some(user) = facts.signed_in else { return nobody(request) };
     // "If the End-User identified by the ID Token is already logged in …, the Authorization Server returns a
     // positive response; otherwise, it MUST return an error, such as login_required" (OIDC Core §3.1.2.1).
     if !user.as_hinted {
@@ -87,6 +80,11 @@ pub fn next(request: &Request, client: &Client, facts: &Facts, now: Timestamp) -
     consent_step(request, client, facts)
 }
 
+/// The step while nobody is signed in: of a browser that brings no session nothing else need be known.
+pub fn nobody(request: &Request) -> Step {
+    prompt_or(request, ErrorCode::LoginRequired, "the user is not signed in", Step::Authenticate)
+}
+
 fn consent_step(request: &Request, client: &Client, facts: &Facts) -> Step {
     let first_party = client.metadata.skip_authorization && !request.prompt.consent;
     let new = if facts.consented_here {
@@ -98,7 +96,10 @@ fn consent_step(request: &Request, client: &Client, facts: &Facts) -> Step {
     } else {
         request.scopes.difference(&facts.remembered)
     };
-    if !new.is_empty() {
+    // Details are about this one occasion: whatever was agreed to before, and whoever's client it is, the person
+    // is shown them (RFC 9396 §11).
+    let detailed = request.details.is_some() && !facts.consented_here;
+    if !new.is_empty() || detailed {
         let ask = Step::Consent(new);
         return prompt_or(request, ErrorCode::ConsentRequired, "the user has not consented", ask);
     }

@@ -39,8 +39,8 @@ pub struct Draft {
     pub jwks: Option<Value>,
     /// RFC 7591 `jwks_uri`: where they are published instead.
     pub jwks_uri: Option<String>,
-    /// A downgrade for old libraries: `aud` of an assertion may be the URL of the endpoint that it is sent to,
-    /// and an array of one.
+    /// A downgrade for old libraries: `aud` of an assertion may be the URL of the endpoint that it is sent to, or
+    /// of the token endpoint, and an array of one.
     #[serde(default)]
     pub assertion_audience_endpoint: bool,
     /// RFC 7591 `scope`: what the client may ask for; default `openid`.
@@ -180,7 +180,7 @@ pub struct Metadata {
     pub auth_method: AuthMethod,
     /// Its public keys; there if `auth_method` is `PrivateKeyJwt`.
     pub keys: Option<Keys>,
-    /// Its assertions may name the endpoint that they are sent to instead of the issuer.
+    /// Its assertions may name the endpoint that they are sent to, or the token endpoint, instead of the issuer.
     pub assertion_audience_endpoint: bool,
     /// What it may ask for.
     pub scope: ScopeSet,

@@ -19,6 +19,18 @@ impl Details {
         }
     }
 
+    /// The same where nothing may have been granted: then nothing can be requested.
+    pub fn narrow_granted(
+        granted: Option<&Self>,
+        requested: Option<&Self>,
+    ) -> Result<Option<Self>, Error> {
+        match (granted, requested) {
+            (Some(granted), requested) => granted.narrow(requested).map(Some),
+            (None, None) => Ok(None),
+            (None, Some(_)) => Err(refused("beyond what was granted")),
+        }
+    }
+
     /// Whether each element of `requested` is covered by an element of its own here: what was granted once is
     /// not to be had twice.
     pub fn covers(&self, requested: &Self) -> bool {

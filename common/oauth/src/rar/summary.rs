@@ -57,16 +57,13 @@ impl Template {
             let place = tail
                 .split_once('}')
                 .map(|(path, tail)| (path.split('.').collect::<Vec<_>>(), tail));
-            match place.filter(|(path, _)| schema.declares(path)) {
-                Some((path, tail)) => {
-                    pieces.push(Piece::Words(words.to_owned()));
-                    pieces.push(Piece::Place(path.into_iter().map(str::to_owned).collect()));
-                    rest = tail;
-                }
-                None => {
-                    pieces.push(Piece::Words(format!("{words}{{")));
-                    rest = tail;
-                }
+            if let Some((path, tail)) = place.filter(|(path, _)| schema.declares(path)) {
+                pieces.push(Piece::Words(words.to_owned()));
+                pieces.push(Piece::Place(path.into_iter().map(str::to_owned).collect()));
+                rest = tail;
+            } else {
+                pieces.push(Piece::Words(format!("{words}{{")));
+                rest = tail;
             }
         }
         pieces.push(Piece::Words(rest.to_owned()));

@@ -3,6 +3,8 @@
 import { look } from './looks.mjs';
 import { given } from './stage.mjs';
 
+export { single_page } from './single-page.mjs';
+
 const WRONG = 'not the password of anybody';
 const CALLBACK = (stage) => `${stage.application.origin}/callback`;
 
@@ -119,6 +121,16 @@ export async function pages(stage) {
   await watch('form-post');
   await page.goto(`${stage.issuer}/login`);
   await watch('signed-in');
+  await page.locator('#to-account').click();
+  await page.locator('#invitations').waitFor();
+  await watch('account');
+  await page.locator('#current_password').fill(WRONG);
+  await page.locator('#new_password').fill(given('NEW_PASSWORD'));
+  await page.locator('#submit').click();
+  await page.locator('#error').waitFor();
+  await watch('account-error');
+  await page.goto(`${stage.issuer}/reset`);
+  await watch('reset');
   await page.goto(`${stage.issuer}/logout`);
   await watch('logout');
   await page.locator('#submit').click();

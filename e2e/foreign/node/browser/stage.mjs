@@ -16,11 +16,23 @@ export const given = (name) => {
   return value;
 };
 
-/** The public key that the issuer proves to hold, as Chromium's command line names keys. */
-async function publicKeyOf(issuer) {
+/** A certificate's public key, as Chromium's command line names keys. */
+function nameOfKey(certificate) {
+  const key = new X509Certificate(certificate).publicKey.export({ type: 'spki', format: 'der' });
+  return createHash('sha256').update(key).digest('base64');
+}
+
+/** The public key that the issuer proves to hold, and that of the application's server if it has one. */
+async function believed(issuer) {
+  const keys = [nameOfKey(await shownBy(issuer))];
+  if (process.env.RP_TLS) keys.push(nameOfKey(await readFile(`${process.env.RP_TLS}/certificate.pem`)));
+  return keys.join(',');
+}
+
+async function shownBy(issuer) {
   const { hostname, port } = new URL(issuer);
   const ca = await readFile(given('CA'));
-  const raw = await new Promise((resolve, reject) => {
+  return new Promise((resolve, reject) => {
     const socket = tls.connect({ host: hostname, port, ca, servername: hostname }, () => {
       resolve(socket.getPeerCertificate().raw);
       socket.end();
@@ -28,8 +40,6 @@ async function publicKeyOf(issuer) {
     socket.setTimeout(PATIENCE_MS, () => socket.destroy(new Error('no handshake')));
     socket.on('error', reject);
   });
-  const key = new X509Certificate(raw).publicKey.export({ type: 'spki', format: 'der' });
-  return createHash('sha256').update(key).digest('base64');
 }
 
 /** The application: a page of its own on loopback, which is another site than the issuer. */
@@ -91,7 +101,7 @@ export class Stage {
     stage.browser = await chromium.launch({
       executablePath: EXECUTABLE,
       args: [
-        `--ignore-certificate-errors-spki-list=${await publicKeyOf(stage.issuer)}`,
+        `--ignore-certificate-errors-spki-list=${await believed(stage.issuer)}`,
         '--host-resolver-rules=MAP * ~NOTFOUND, EXCLUDE localhost, EXCLUDE 127.0.0.1',
         '--no-proxy-server',
         '--disable-quic',

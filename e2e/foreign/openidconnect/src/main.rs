@@ -1,8 +1,9 @@
 //! A relying party built on the `openidconnect` crate: the code flow, then the endpoints that a relying party uses
-//! afterwards. Prints one line of JSON saying what it saw.
+//! afterwards; with the word `grants`, what else the crate can. Prints one line of JSON saying what it saw.
 //!
-//! `RP_ISSUER RP_CA RP_CLIENT_ID RP_CLIENT_SECRET RP_REDIRECT_URI RP_POST_LOGOUT_URI RP_USER RP_PASSWORD`
+//! `RP_OWN_SCOPE` for `grants`, `RP_ISSUER RP_CA RP_CLIENT_ID RP_CLIENT_SECRET RP_REDIRECT_URI RP_POST_LOGOUT_URI RP_USER RP_PASSWORD`
 
+mod grants;
 mod pages;
 mod transport;
 
@@ -10,14 +11,14 @@ use std::collections::HashMap;
 use std::error::Error;
 
 use openidconnect::core::{
-    CoreAuthPrompt, CoreClient, CoreIdToken, CoreIdTokenClaims, CoreProviderMetadata, CoreResponseType,
-    CoreRevocableToken, CoreTokenResponse, CoreUserInfoClaims,
+    CoreAuthPrompt, CoreClient, CoreIdToken, CoreIdTokenClaims, CoreProviderMetadata, CoreResponseMode,
+    CoreResponseType, CoreRevocableToken, CoreTokenResponse, CoreUserInfoClaims,
 };
 use openidconnect::url::Url;
 use openidconnect::{
     AccessToken, AccessTokenHash, AuthenticationFlow, AuthorizationCode, ClientId, ClientSecret, CsrfToken,
-    EndSessionUrl, EndpointMaybeSet, EndpointNotSet, EndpointSet, IntrospectionUrl, IssuerUrl, LogoutRequest, Nonce,
-    OAuth2TokenResponse as _, PkceCodeChallenge, PostLogoutRedirectUrl, ProviderMetadataWithLogout, RedirectUrl,
+    DeviceAuthorizationUrl, EndSessionUrl, EndpointMaybeSet, EndpointSet, IntrospectionUrl, IssuerUrl, LogoutRequest,
+    Nonce, OAuth2TokenResponse as _, PkceCodeChallenge, PostLogoutRedirectUrl, ProviderMetadataWithLogout, RedirectUrl,
     RefreshToken, RevocationUrl, Scope, TokenResponse as _,
 };
 use serde_json::{Value, json};
@@ -26,7 +27,7 @@ use pages::Person;
 use transport::Transport;
 
 type Failure = Box<dyn Error>;
-type Party = CoreClient<EndpointSet, EndpointNotSet, EndpointSet, EndpointSet, EndpointMaybeSet, EndpointMaybeSet>;
+type Party = CoreClient<EndpointSet, EndpointSet, EndpointSet, EndpointSet, EndpointMaybeSet, EndpointMaybeSet>;
 
 /// What this program was told, by the names without `RP_`.
 struct Given(HashMap<String, String>);
@@ -58,12 +59,13 @@ fn main() -> Result<(), Failure> {
     let variables = std::env::vars().filter_map(|(name, value)| Some((name.strip_prefix("RP_")?.to_owned(), value)));
     let given = Given(variables.collect());
     let flow = Flow::discover(&given)?;
-    println!("{}", flow.run()?);
+    let seen = if std::env::args().nth(1).as_deref() == Some("grants") { flow.grants()? } else { flow.run()? };
+    println!("{seen}");
     Ok(())
 }
 
 impl<'a> Flow<'a> {
-    /// The crate knows no introspection or revocation endpoint from discovery; they are taken from the document.
+    /// The crate knows no introspection, revocation or device endpoint from discovery; they are taken from the document.
     fn discover(given: &'a Given) -> Result<Self, Failure> {
         let transport = Transport::new(given.get("CA")?)?;
         let issuer = IssuerUrl::new(given.get("ISSUER")?.to_owned())?;
@@ -75,6 +77,7 @@ impl<'a> Flow<'a> {
         let secret = ClientSecret::new(given.get("CLIENT_SECRET")?.to_owned());
         let client_id = ClientId::new(given.get("CLIENT_ID")?.to_owned());
         let party = CoreClient::from_provider_metadata(metadata, client_id, Some(secret))
+            .set_device_authorization_url(DeviceAuthorizationUrl::new(at("device_authorization_endpoint")?)?)
             .set_redirect_uri(RedirectUrl::new(given.get("REDIRECT_URI")?.to_owned())?)
             .set_introspection_url(IntrospectionUrl::new(at("introspection_endpoint")?)?)
             .set_revocation_url(RevocationUrl::new(at("revocation_endpoint")?)?);
@@ -86,7 +89,7 @@ impl<'a> Flow<'a> {
     }
 
     fn run(&self) -> Result<Value, Failure> {
-        let first = self.authorize(None)?;
+        let first = self.authorize(None, None)?;
         let userinfo: CoreUserInfoClaims = self
             .party
             .user_info(first.tokens.access_token().clone(), Some(first.claims.subject().clone()))?
@@ -100,7 +103,7 @@ impl<'a> Flow<'a> {
         let last_refresh = second.refresh_token().ok_or("no refresh token")?;
         self.revoke(last_refresh.clone().into())?;
         let revoked_refresh = self.refusal_of_refresh(last_refresh)?;
-        let again = self.authorize(Some(CoreAuthPrompt::None))?;
+        let again = self.authorize(Some(CoreAuthPrompt::None), None)?;
         Ok(json!({
             "forms": first.forms,
             "response": first.response,
@@ -122,7 +125,7 @@ impl<'a> Flow<'a> {
     }
 
     /// One authorization, from the request to the verified tokens.
-    fn authorize(&self, prompt: Option<CoreAuthPrompt>) -> Result<Authorized, Failure> {
+    fn authorize(&self, prompt: Option<CoreAuthPrompt>, mode: Option<CoreResponseMode>) -> Result<Authorized, Failure> {
         let (challenge, verifier) = PkceCodeChallenge::new_random_sha256();
         let mut request = self
             .party
@@ -135,6 +138,9 @@ impl<'a> Flow<'a> {
             .set_pkce_challenge(challenge);
         if let Some(prompt) = prompt {
             request = request.add_prompt(prompt);
+        }
+        if let Some(mode) = mode {
+            request = request.add_extra_param("response_mode", mode.as_ref().to_owned());
         }
         let (url, state, nonce) = request.url();
         let (away, forms) = self.person.visit(&url)?;
@@ -168,11 +174,7 @@ impl<'a> Flow<'a> {
         let second = self.party.exchange_refresh_token(token)?.request(&self.http())?;
         let id_token = second.id_token().ok_or("no ID token from a refresh")?;
         // OIDC Core §12.2: no nonce in an ID token of a refresh.
-        let no_nonce = |nonce: Option<&Nonce>| match nonce {
-            None => Ok(()),
-            Some(_) => Err("a nonce nobody sent".to_owned()),
-        };
-        let claims = id_token.claims(&self.party.id_token_verifier(), no_nonce)?;
+        let claims = id_token.claims(&self.party.id_token_verifier(), grants::no_nonce)?;
         let seen = json!({
             "rotated": second.refresh_token().map(RefreshToken::secret) != Some(token.secret()),
             "access_token_changed": second.access_token().secret() != first.tokens.access_token().secret(),
@@ -217,7 +219,7 @@ impl<'a> Flow<'a> {
             "forms": forms,
             "state": returned.as_ref() == Some(state.secret()),
             "uri": away.as_str(),
-            "silent": match self.authorize(Some(CoreAuthPrompt::None)) {
+            "silent": match self.authorize(Some(CoreAuthPrompt::None), None) {
                 Ok(_) => "none".to_owned(),
                 Err(error) => error.to_string(),
             },

@@ -14,8 +14,24 @@ pub struct Person<'a> {
 }
 
 impl Person<'_> {
-    /// Open an address; sign in and agree where asked. Gives where that led, and the forms that were filled in.
+    /// Open an address; sign in and agree where asked. Gives where that led, and the forms that were filled in. What
+    /// a page would post to another site comes back as that site's address with a query.
     pub fn visit(&self, address: &Url) -> Result<(Url, Vec<String>), Failure> {
+        match self.walk(address)? {
+            (End::Away(url), forms) => Ok((url, forms)),
+            (End::Page(html), _) => Err(format!("no form after {address}: {html}").into()),
+        }
+    }
+
+    /// Open an address that leads nowhere else; sign in and agree until there is nothing to fill in.
+    pub fn settle(&self, address: &Url) -> Result<Vec<String>, Failure> {
+        match self.walk(address)? {
+            (End::Page(_), forms) => Ok(forms),
+            (End::Away(url), _) => Err(format!("sent to {url}").into()),
+        }
+    }
+
+    fn walk(&self, address: &Url) -> Result<(End, Vec<String>), Failure> {
         let mut forms = Vec::new();
         let mut url = address.clone();
         let mut body: Option<String> = None;
@@ -31,13 +47,17 @@ impl Person<'_> {
             if answer.status() == 303 {
                 url = url.join(answer.header("location").ok_or("a redirect without a location")?)?;
                 if url.origin() != address.origin() {
-                    return Ok((url, forms));
+                    return Ok((End::Away(url), forms));
                 }
                 continue;
             }
             let html = answer.into_string()?;
-            let form = Form::of(&html).ok_or_else(|| format!("no form at {url}: {html}"))?;
+            let Some(form) = Form::of(&html) else { return Ok((End::Page(html), forms)) };
             url = url.join(&form.action)?;
+            if form.id == "form-post" {
+                url.set_query(Some(&self.fill_in(&form)));
+                return Ok((End::Away(url), forms));
+            }
             body = Some(self.fill_in(&form));
             forms.push(form.id);
         }
@@ -57,6 +77,12 @@ impl Person<'_> {
         }
         body.finish()
     }
+}
+
+/// Where a walk ended.
+enum End {
+    Away(Url),
+    Page(String),
 }
 
 /// The one form of a page.
