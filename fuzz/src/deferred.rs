@@ -106,7 +106,7 @@ pub fn ciba_request(bytes: &[u8]) -> bool {
     let expiry = one("requested_expiry").map(|text| text.parse::<u64>().expect("digits"));
     assert_eq!(request.requested_expiry_s.map(u64::from), expiry);
     assert!(request.requested_expiry_s.is_none_or(|seconds| (1..=600).contains(&seconds)));
-    let token = request.notification_token.as_ref().map(|token| token.expose_secret());
+    let token = request.notification_token.as_ref().map(secrecy::SecretString::expose_secret);
     if *first == b'!' {
         let token = token.expect("a token for pings");
         assert_eq!(Some(token), one("client_notification_token"));

@@ -82,6 +82,16 @@ pub(crate) enum Witness {
     Token(TokenId),
 }
 
+impl Witness {
+    /// Its row: a session's or a token's.
+    fn ids(self) -> (Option<Uuid>, Option<Uuid>) {
+        match self {
+            Self::Session(id) => (Some(id.0), None),
+            Self::Token(id) => (None, Some(id.0)),
+        }
+    }
+}
+
 /// Whose requests are within reach: those of an issuer's clients, and of one tenant alone if one is named.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Reach<'a> {
@@ -229,11 +239,10 @@ impl Store {
     /// A grant made here is not bound to the session: it lives on another device, whose user signs out there.
     #[expect(clippy::too_many_lines, reason = "a gate is one statement")]
     pub(crate) async fn decide(&self, decide: &Decide<'_>) -> Result<bool, StoreError> {
-        let (session, token) = match decide.witness {
-            Witness::Session(id) => (Some(id.0), None),
-            Witness::Token(id) => (None, Some(id.0)),
-        };
-        let metadata = &decide.client.metadata;
+        let (session, token) = decide.witness.ids();
+        let grant = decide.sub.map(|_| decide.grant.0);
+        let event = if grant.is_some() { Event::RequestApproved } else { Event::RequestDeclined };
+        let ping = decide.client.metadata.notification_endpoint.as_ref().map(ToString::to_string);
         let decided = sqlx::query_scalar!(
             r#"WITH held AS (
                    SELECT c.user_id, w.auth_time, w.amr
@@ -242,52 +251,42 @@ impl Store {
                              WHERE s.id = $4 AND s.ended_at IS NULL AND s.expires_at > now()
                                AND s.auth_time > now() - make_interval(secs => $5)
                              UNION ALL
-                             SELECT g.user_id, g.auth_time, g.amr FROM access_tokens a
-                                 JOIN live_grants g ON g.id = a.grant_id
+                             SELECT g.user_id, g.auth_time, g.amr FROM access_tokens a JOIN live_grants g ON g.id = a.grant_id
                              WHERE a.jti = $6 AND a.revoked_at IS NULL AND a.expires_at > now()) w
                            ON w.user_id = c.user_id AND c.changed_at <= w.auth_time
-                   WHERE c.user_id = $3
-                   FOR SHARE OF c
+                   WHERE c.user_id = $3 FOR SHARE OF c
                ), open AS (
-                   SELECT r.poll_hash, r.client, c.client_id, c.tenant_id, r.kind, r.scopes, r.audiences,
-                          r.authorization_details, r.notify_token, r.ping_id, h.auth_time, h.amr
+                   SELECT r.*, c.client_id, c.tenant_id, h.auth_time, h.amr
                    FROM held h, deferred_requests r JOIN live_clients c ON c.id = r.client
                    WHERE r.person_hash = $1 AND r.kind = $2 AND r.decided_at IS NULL AND r.expires_at > now()
                      AND (r.user_id = $3 OR (r.kind = 'device' AND r.user_id IS NULL))
                      AND (c.tenant_id IS NULL OR EXISTS (
-                         SELECT FROM memberships m
-                         WHERE m.tenant_id = c.tenant_id AND m.user_id = $3 AND m.status = 'active'))
+                         SELECT FROM memberships m WHERE m.tenant_id = c.tenant_id AND m.user_id = $3 AND m.status = 'active'))
                      AND ($7::text IS NULL OR EXISTS (
-                         SELECT FROM subjects n WHERE n.sub = $7 AND n.user_id = $3
-                           AND n.tenant_id IS NOT DISTINCT FROM c.tenant_id))
+                         SELECT FROM subjects n
+                         WHERE n.sub = $7 AND n.user_id = $3 AND n.tenant_id IS NOT DISTINCT FROM c.tenant_id))
                    FOR UPDATE OF r
                ), decided AS (
                    UPDATE deferred_requests r
-                   SET decided_at = now(), user_id = $3, notify_token = NULL, ping_id = NULL,
-                       grant_id = CASE WHEN $7::text IS NOT NULL THEN $8::uuid END
-                   FROM open WHERE r.poll_hash = open.poll_hash
-                   RETURNING r.poll_hash
+                   SET decided_at = now(), user_id = $3, grant_id = $8, notify_token = NULL, ping_id = NULL
+                   FROM open WHERE r.poll_hash = open.poll_hash RETURNING r.poll_hash
                ), granted AS (
                    INSERT INTO grants (id, client, user_id, sub, scopes, audiences, authorization_details, offline,
                                        auth_time, amr, expires_at)
-                   SELECT $8, open.client, $3, $7, open.scopes, open.audiences, open.authorization_details, true,
-                          open.auth_time, open.amr, now() + make_interval(secs => $9)
-                   FROM open JOIN decided USING (poll_hash) WHERE $7::text IS NOT NULL
+                   SELECT $8, o.client, $3, $7, o.scopes, o.audiences, o.authorization_details, true, o.auth_time, o.amr,
+                          now() + make_interval(secs => $9)
+                   FROM open o JOIN decided USING (poll_hash) WHERE $8::uuid IS NOT NULL
                ), pinged AS (
                    INSERT INTO outbox (id, kind, client, url, bearer, body)
-                   SELECT $10, 'ciba_ping', open.client, $11, open.notify_token,
-                          jsonb_build_object('auth_req_id', open.ping_id)
-                   FROM open JOIN decided USING (poll_hash)
-                   WHERE open.ping_id IS NOT NULL AND $11::text IS NOT NULL
+                   SELECT $10, 'ciba_ping', o.client, $11, o.notify_token, jsonb_build_object('auth_req_id', o.ping_id)
+                   FROM open o JOIN decided USING (poll_hash) WHERE o.ping_id IS NOT NULL AND $11::text IS NOT NULL
                ), audited AS (
-                   INSERT INTO audit_events (plane, type, actor_type, actor, tenant_id, target_type, target, request_id,
-                                             data)
-                   SELECT 'auth', $12, 'user', $3::uuid::text, open.tenant_id,
-                          CASE WHEN $7::text IS NULL THEN 'client' ELSE 'grant' END,
-                          coalesce(CASE WHEN $7::text IS NOT NULL THEN $8::uuid::text END, open.client_id), $13,
-                          jsonb_build_object('kind', open.kind, 'client_id', open.client_id, 'scopes', open.scopes,
+                   INSERT INTO audit_events (plane, type, actor_type, actor, tenant_id, target_type, target, request_id, data)
+                   SELECT 'auth', $12, 'user', $3::uuid::text, o.tenant_id,
+                          CASE WHEN $8::uuid IS NULL THEN 'client' ELSE 'grant' END, coalesce($8::uuid::text, o.client_id), $13,
+                          jsonb_build_object('kind', o.kind, 'client_id', o.client_id, 'scopes', o.scopes,
                                              'by', CASE WHEN $4::uuid IS NULL THEN 'token' ELSE 'session' END)
-                   FROM open JOIN decided USING (poll_hash)
+                   FROM open o JOIN decided USING (poll_hash)
                )
                SELECT count(*) AS "count!" FROM decided"#,
             decide.person.as_slice(),
@@ -297,12 +296,11 @@ impl Store {
             f64::from(FRESH_S),
             token,
             decide.sub,
-            decide.grant.0,
+            grant,
             f64::from(decide.grant_lifetime_s),
             Uuid::now_v7(),
-            metadata.notification_endpoint.as_ref().map(ToString::to_string),
-            if decide.sub.is_some() { Event::RequestApproved } else { Event::RequestDeclined }
-                .as_str(),
+            ping,
+            event.as_str(),
             decide.request_id,
         )
         .fetch_one(&self.pool)
