@@ -237,7 +237,6 @@ impl Store {
     /// client must be alive at this very moment (W59). `false`: nothing was decided by it.
     ///
     /// A grant made here is not bound to the session: it lives on another device, whose user signs out there.
-    #[expect(clippy::too_many_lines, reason = "a gate is one statement")]
     pub(crate) async fn decide(&self, decide: &Decide<'_>) -> Result<bool, StoreError> {
         let (session, token) = decide.witness.ids();
         let grant = decide.sub.map(|_| decide.grant.0);

@@ -6,7 +6,6 @@ use super::{App, CIBA, DEVICE, PASSWORD, assert_always};
 
 /// What a device was told.
 #[derive(Clone, Debug)]
-#[expect(clippy::struct_field_names, reason = "RFC 8628 names them")]
 pub(crate) struct Device {
     pub(crate) app: App,
     pub(crate) secret: String,
