@@ -1,11 +1,14 @@
 //! Which keys a client may register, which of them is meant, and what replaces them.
 
+use std::time::Duration;
+
 use e2e::Stand;
+use e2e::bench::until;
 use serde_json::{Value, json};
 
 use crate::key::{ALGORITHMS, Key, b64};
 use crate::support::*;
-use crate::{Rp, comes_in, metadata, now};
+use crate::{ITSELF, Rp, comes_in, metadata, now, post};
 
 fn register(stand: &Stand, app: App, keys: &[Value]) {
     stand.seed(&json!({ "clients": [metadata(app, &json!(keys))] }));
@@ -130,4 +133,44 @@ fn w82_w83_w90_a_key_that_nobody_could_use_safely_is_not_registered() {
     }
     assert_eq!(digest(&stand), before);
     assert!(comes_in(&stand, &rp.assertion(&stand)));
+}
+
+#[test]
+fn w73_w90_what_is_meant_for_one_issuer_counts_at_no_other() {
+    let stand = alone();
+    let key = || Key::new("ES256", "k");
+    let here = Rp { app: crate::app("at-the-root"), key: key() };
+    let there = Rp { app: crate::app("at-third"), key: key() };
+    let mut of_third = metadata(there.app, &json!([there.key.jwk()]));
+    of_third["tenant"] = "third".into();
+    of_third["scope"] = "openid".into();
+    of_third["audiences"] = json!([]);
+    of_third["assertion_audience_endpoint"] = true.into();
+    let mut lax = metadata(here.app, &json!([here.key.jwk()]));
+    lax["assertion_audience_endpoint"] = true.into();
+    stand.seed(&json!({ "tenants": [{ "slug": "third", "name": "Third" }],
+        "issuers": [{ "tenant": "third" }], "clients": [of_third, lax] }));
+    stand.wait_for_keys();
+    let third = "/t/third/oauth/token";
+    let ask = |rp: &Rp, door: &str, aud: &str| {
+        let mut claims = rp.claims(&stand);
+        claims["aud"] = format!("{}{aud}", stand.issuer()).into();
+        post(&stand, door, &rp.key.assertion(&claims), &ITSELF)
+    };
+    until("the node serves the issuer", Duration::from_secs(60), || {
+        (ask(&there, third, "/t/third").status == 200).then_some(())
+    });
+    ask(&there, third, third).expect(200);
+    ask(&here, "/oauth/token", "").expect(200);
+    for (rp, door, audiences) in [
+        (&there, third, ["", "/oauth/token", "/t/rival", "/t/third/", "/t/Third"]),
+        (&there, "/oauth/token", ["", "/oauth/token", "/t/third", third, "/t/acme"]),
+        (&here, "/oauth/token", ["/t/third", third, "/t/acme", "/t/acme/oauth/token", "/"]),
+        (&here, third, ["", "/oauth/token", "/t/third", third, "/t/acme"]),
+    ] {
+        for aud in audiences {
+            println!("{} at {door} for {aud:?}", rp.app.id);
+            assert_client_refused(&ask(rp, door, aud), false);
+        }
+    }
 }

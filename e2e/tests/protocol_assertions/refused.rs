@@ -1,7 +1,7 @@
 //! What is no assertion of a client: one answer to all of it, everywhere, and nothing changes.
 
 use base64::Engine as _;
-use base64::engine::general_purpose::{STANDARD, URL_SAFE};
+use base64::engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD};
 use serde_json::{Value, json};
 
 use crate::key::{ALGORITHMS, Key, b64, hs256};
@@ -43,16 +43,11 @@ fn without(claims: &Value, name: &str) -> Value {
     claims
 }
 
-#[test]
-fn w73_w74_w75_w76_w77_claims_that_are_not_for_us_now_and_once() {
-    let stand = alone();
-    let rp = Rp::seeded(&stand, "bad-claims", "ES256");
-    let (issuer, now) = (stand.issuer().to_owned(), crate::now(&stand));
+/// Audiences that are not the issuer as a string.
+fn audiences(stand: &e2e::Stand, own: &str) -> Vec<Value> {
+    let issuer = stand.issuer();
     let port = issuer.rsplit(':').next().unwrap();
-    let good = json!({ "iss": rp.app.id, "sub": rp.app.id, "aud": issuer, "exp": now + 200, "jti": random() });
-    let mut all: Vec<(&str, Value)> = Vec::new();
-    for aud in [
-        json!(format!("{issuer}/")),
+    let mut all = vec![
         json!([issuer]),
         json!([issuer, "https://other.example"]),
         json!([]),
@@ -60,25 +55,26 @@ fn w73_w74_w75_w76_w77_claims_that_are_not_for_us_now_and_once() {
         json!(null),
         json!(1),
         json!(""),
-        json!(format!("{issuer}/oauth/token")),
-        json!(format!("{issuer}/oauth/par")),
-        json!(format!("{issuer}/oauth/introspect")),
-        json!(format!("{issuer}/t/acme")),
-        json!(format!("{issuer}/t/rival")),
         json!(issuer.to_uppercase()),
         json!(issuer.replace("https", "http")),
         json!(format!("https://LOCALHOST:{port}")),
         json!("https://other.example"),
-        json!(rp.app.id),
+        json!(own),
         json!(stand.api()),
-    ] {
-        all.push(("aud", aud));
+    ];
+    for path in ["/", "/oauth/token", "/oauth/par", "/oauth/introspect", "/t/acme", "/t/rival"] {
+        all.push(json!(format!("{issuer}{path}")));
     }
-    for exp in [
+    all
+}
+
+/// Times that are none, are over, or are too far away; a few seconds may pass until one is looked at.
+fn times(now: i64) -> Vec<(&'static str, Value)> {
+    let float = f64::from(u32::try_from(now + 100).unwrap());
+    let mut all: Vec<(&str, Value)> = [
         json!(now),
         json!(now - 1),
         json!(now - 3600),
-        // A few seconds may pass until it is looked at.
         json!(now + 600),
         json!(now + 86_400),
         json!(4_102_444_800_u64),
@@ -87,42 +83,46 @@ fn w73_w74_w75_w76_w77_claims_that_are_not_for_us_now_and_once() {
         json!(-1),
         json!(0),
         json!(1e308),
-        json!(f64::from(u32::try_from(now + 100).unwrap())),
+        json!(float),
         json!((now + 100).to_string()),
         json!(null),
         json!([now + 100]),
         json!(true),
-    ] {
-        all.push(("exp", exp));
-    }
+    ]
+    .map(|exp| ("exp", exp))
+    .to_vec();
     for name in ["iat", "nbf"] {
-        for time in [
-            json!(now + 400),
-            json!(now + 86_400),
-            json!(-1),
-            json!(0.5),
-            json!(now.to_string()),
-            json!(null),
-            json!(1e308),
-            json!([]),
-        ] {
+        let text = json!(now.to_string());
+        for time in [json!(now + 400), json!(now + 86_400), json!(-1), json!(0.5), text] {
             all.push((name, time));
         }
+        all.extend([json!(null), json!(1e308), json!([])].map(|time| (name, time)));
     }
-    for jti in [json!(""), json!(1), json!(null), json!(["a"]), json!("x".repeat(256)), json!({})] {
-        all.push(("jti", jti));
-    }
+    all
+}
+
+#[test]
+fn w73_w74_w75_w76_w77_claims_that_are_not_for_us_now_and_once() {
+    let stand = alone();
+    let rp = Rp::seeded(&stand, "bad-claims", "ES256");
+    let (issuer, now, id) = (stand.issuer(), crate::now(&stand), rp.app.id);
+    let good = json!({ "iss": id, "sub": id, "aud": issuer, "exp": now + 200, "jti": random() });
+    let mut all = times(now);
+    all.extend(audiences(&stand, id).into_iter().map(|aud| ("aud", aud)));
+    let long = json!("x".repeat(256));
+    all.extend(
+        [json!(""), json!(1), json!(null), json!(["a"]), long, json!({})].map(|jti| ("jti", jti)),
+    );
     for name in ["iss", "sub"] {
-        for id in [
+        let others = [
             json!(TWIN.id),
             json!("BAD-CLAIMS"),
             json!("bad-claims "),
             json!(null),
-            json!([rp.app.id]),
+            json!([id]),
             json!(1),
-        ] {
-            all.push((name, id));
-        }
+        ];
+        all.extend(others.map(|other| (name, other)));
     }
     let mut cases: Vec<(String, String)> = all
         .into_iter()
@@ -134,68 +134,73 @@ fn w73_w74_w75_w76_w77_claims_that_are_not_for_us_now_and_once() {
         cases.push((format!("no {name}"), rp.key.assertion(&without(&good, name))));
     }
     // W74: another client's name in all of them, and this one's key.
-    let twin = with(&with(&good, "iss", json!(TWIN.id)), "sub", json!(TWIN.id));
-    cases.push(("another client".to_owned(), rp.key.assertion(&twin)));
-    let url = format!("{issuer}/{}", rp.app.id);
-    let urls = with(&with(&good, "iss", json!(url)), "sub", json!(url));
-    cases.push(("a name that is a URL".to_owned(), rp.key.assertion(&urls)));
+    for other in [TWIN.id.to_owned(), format!("{issuer}/{id}")] {
+        let claims = with(&with(&good, "iss", json!(other)), "sub", json!(other));
+        cases.push((other, rp.key.assertion(&claims)));
+    }
     all_refused(&stand, &cases);
     // Not for nothing: the same without a fault.
     assert!(crate::comes_in(&stand, &rp.key.assertion(&with(&good, "exp", json!(now + 250)))));
 }
 
-#[test]
-fn w78_w79_w80_w81_w82_w84_headers_and_signatures_that_prove_nothing() {
-    let stand = alone();
-    let ids = ["bad-rs256", "bad-ps256", "bad-es256", "bad-es384", "bad-eddsa"];
-    let ours = stand.client().get(&format!("{}/.well-known/jwks.json", stand.issuer())).json();
-    for (algorithm, id) in ALGORITHMS.into_iter().zip(ids) {
-        println!("{algorithm}");
-        let rp = Rp::seeded(&stand, id, algorithm);
-        let claims = rp.claims(&stand);
-        let good = rp.key.assertion(&claims);
-        let parts: Vec<&str> = good.split('.').collect();
-        let (input, signature) = good.rsplit_once('.').unwrap();
-        let mut cases: Vec<(String, String)> = Vec::new();
-        let mut add = |what: &str, text: String| cases.push((what.to_owned(), text));
-        // The algorithm is the key's, whatever the header says; the signature is made with the key.
+/// A good assertion, taken apart.
+struct Good<'a> {
+    key: &'a Key,
+    claims: Value,
+    text: String,
+}
+
+type Cases = Vec<(String, String)>;
+
+impl Good<'_> {
+    /// Its claims under another header, signed.
+    fn under(&self, header: &Value) -> String {
+        self.key.jws(&header.to_string(), self.claims.to_string().as_bytes())
+    }
+
+    /// W78, W79: the algorithm is the key's, whatever the header says, and what everybody knows is no secret.
+    fn other_algorithms(&self, ours: &Value) -> Cases {
+        let mut cases = Cases::new();
+        let payload = b64(self.claims.to_string());
         for alg in [
             "none", "None", "nOnE", "NONE", "", "HS256", "RS512", "ES512", "RS1", "es256", "ES256K",
         ] {
-            let header = json!({ "alg": alg, "kid": rp.key.kid });
-            add(alg, rp.key.jws(&header.to_string(), claims.to_string().as_bytes()));
-            add("unsigned", format!("{}.{}.", b64(header.to_string()), parts[1]));
+            let header = json!({ "alg": alg, "kid": self.key.kid });
+            cases.push((format!("alg {alg}"), self.under(&header)));
+            let unsigned = format!("{}.{payload}.", b64(header.to_string()));
+            cases.push((format!("unsigned {alg}"), unsigned));
         }
-        for alg in ALGORITHMS.into_iter().filter(|other| *other != algorithm) {
-            let header = json!({ "alg": alg, "kid": rp.key.kid });
-            add(alg, rp.key.jws(&header.to_string(), claims.to_string().as_bytes()));
+        let others = ALGORITHMS.into_iter().filter(|other| *other != self.key.algorithm);
+        for alg in
+            others.map(Value::from).chain([json!(null), json!(1), json!([self.key.algorithm])])
+        {
+            let header = json!({ "alg": alg, "kid": self.key.kid });
+            cases.push((format!("alg {alg}"), self.under(&header)));
         }
-        for alg in [json!(null), json!(1), json!([algorithm])] {
-            let header = json!({ "alg": alg, "kid": rp.key.kid });
-            add("alg", rp.key.jws(&header.to_string(), claims.to_string().as_bytes()));
-        }
-        // W79: what everybody knows is no secret.
-        let mut secrets = rp.key.pasted();
-        secrets.push(ours.to_string().into_bytes());
-        secrets.push(ours["keys"][0].to_string().into_bytes());
-        secrets.push(Vec::new());
+        let mut secrets = self.key.pasted();
+        secrets
+            .extend([ours.to_string(), ours["keys"][0].to_string(), String::new()].map(Into::into));
         for secret in secrets {
-            for alg in ["HS256", algorithm] {
-                let header = json!({ "alg": alg, "kid": rp.key.kid });
-                add("hmac", hs256(&secret, &header, &claims));
+            for alg in ["HS256", self.key.algorithm] {
+                let header = json!({ "alg": alg, "kid": self.key.kid });
+                cases.push((format!("hmac as {alg}"), hs256(&secret, &header, &self.claims)));
             }
         }
-        // W80: nobody brings a key of his own, and a kid is a name and nothing else.
-        let thief = Key::new(algorithm, rp.key.kid);
-        add("another's key", thief.assertion(&claims));
+        cases
+    }
+
+    /// W80, W81: nobody brings a key of their own, a `kid` is a name and nothing else, and nothing changes how the
+    /// rest is read.
+    fn other_headers(&self) -> Cases {
+        let thief = Key::new(self.key.algorithm, self.key.kid);
+        let mut cases = vec![("another's key".to_owned(), thief.assertion(&self.claims))];
         for (name, value) in [
             ("jwk", thief.jwk()),
-            ("jwk", rp.key.jwk()),
+            ("jwk", self.key.jwk()),
             ("jku", json!("https://evil.example/jwks")),
             ("x5u", json!("https://evil.example/cert")),
             ("x5c", json!(["MIIB"])),
             ("x5t", json!("AAAA")),
-            // W81.
             ("crit", json!(["exp"])),
             ("crit", json!([])),
             ("b64", json!(false)),
@@ -211,57 +216,78 @@ fn w78_w79_w80_w81_w82_w84_headers_and_signatures_that_prove_nothing() {
             ("kid", json!("' OR 1=1 --")),
             ("kid", json!("x".repeat(300))),
         ] {
-            for key in [&rp.key, &thief] {
-                let mut header = rp.key.header();
-                header[name] = value.clone();
-                add(name, key.jws(&header.to_string(), claims.to_string().as_bytes()));
+            for key in [self.key, &thief] {
+                let header = with(&self.key.header(), name, value.clone());
+                let text = key.jws(&header.to_string(), self.claims.to_string().as_bytes());
+                cases.push((format!("{name} {value}"), text));
             }
         }
-        // W81: other forms.
-        add("a JWE", format!("{good}.AAAA.AAAA"));
-        let json = json!({ "payload": parts[1], "protected": parts[0], "signature": signature });
-        add("JSON", json.to_string());
-        add("general JSON", json!({ "payload": parts[1], "signatures": [json] }).to_string());
-        let nested = json!({ "alg": algorithm, "kid": rp.key.kid, "cty": "JWT" });
-        add("a JWT in a JWT", rp.key.jws(&nested.to_string(), good.as_bytes()));
-        // W82, W84.
-        let raw = base64::engine::general_purpose::URL_SAFE_NO_PAD.decode(signature).unwrap();
+        cases
+    }
+
+    /// W81: JOSE in other forms.
+    fn other_forms(&self) -> Cases {
+        let parts: Vec<&str> = self.text.split('.').collect();
+        let json = json!({ "payload": parts[1], "protected": parts[0], "signature": parts[2] });
+        let general = json!({ "payload": parts[1], "signatures": [json] });
+        let nested = with(&self.key.header(), "cty", json!("JWT")).to_string();
+        [
+            ("a JWE", format!("{}.AAAA.AAAA", self.text)),
+            ("JSON", json.to_string()),
+            ("general JSON", general.to_string()),
+            ("a JWT in a JWT", self.key.jws(&nested, self.text.as_bytes())),
+        ]
+        .map(|(what, text)| (what.to_owned(), text))
+        .to_vec()
+    }
+
+    /// W82, W84: other signatures, and the same one in other letters.
+    fn other_signatures(&self, now: i64) -> Cases {
+        let parts: Vec<&str> = self.text.split('.').collect();
+        let (head, body, signature) = (parts[0], parts[1], parts[2]);
+        let raw = URL_SAFE_NO_PAD.decode(signature).unwrap();
         let mut flipped = raw.clone();
         flipped[0] ^= 1;
-        for (what, text) in [
-            ("zeros", b64(vec![0; raw.len()])),
-            ("ones", b64(vec![0xff; raw.len()])),
-            ("a bit", b64(&flipped)),
-            ("short", b64(&raw[1..])),
-            ("long", b64([&raw[..], &[0]].concat())),
-            ("padded", URL_SAFE.encode(&raw) + if raw.len().is_multiple_of(3) { "=" } else { "" }),
-            ("standard", STANDARD.encode(&raw) + "="),
-            ("space", format!("{signature} ")),
-            ("line", format!("{signature}\n")),
-            ("part", format!("{signature}.")),
-        ] {
-            add(what, format!("{input}.{text}"));
-        }
-        add("leading space", format!(" {good}"));
-        add("padded header", format!("{}=.{}.{signature}", parts[0], parts[1]));
-        add(
-            "other claims",
-            format!(
-                "{}.{}.{signature}",
-                parts[0],
-                b64(with(&claims, "exp", json!(crate::now(&stand) + 100)).to_string())
-            ),
-        );
-        add(
-            "other header",
-            format!(
-                "{}.{}.{signature}",
-                b64(json!({ "alg": algorithm, "kid": rp.key.kid }).to_string()),
-                parts[1]
-            ),
-        );
+        let later = with(&self.claims, "exp", json!(now + 100)).to_string();
+        let bare = json!({ "alg": self.key.algorithm, "kid": self.key.kid }).to_string();
+        [
+            ("zeros", format!("{head}.{body}.{}", b64(vec![0; raw.len()]))),
+            ("ones", format!("{head}.{body}.{}", b64(vec![0xff; raw.len()]))),
+            ("a bit", format!("{head}.{body}.{}", b64(&flipped))),
+            ("short", format!("{head}.{body}.{}", b64(&raw[1..]))),
+            ("long", format!("{head}.{body}.{}", b64([&raw[..], &[0]].concat()))),
+            ("padded", format!("{}=", self.text)),
+            ("standard", format!("{head}.{body}.{}=", STANDARD.encode(&raw))),
+            ("space after", format!("{} ", self.text)),
+            ("space before", format!(" {}", self.text)),
+            ("line", format!("{}\n", self.text)),
+            ("part", format!("{}.", self.text)),
+            ("padded header", format!("{head}=.{body}.{signature}")),
+            ("other claims", format!("{head}.{}.{signature}", b64(later))),
+            ("other header", format!("{}.{body}.{signature}", b64(bare))),
+        ]
+        .map(|(what, text)| (what.to_owned(), text))
+        .to_vec()
+    }
+}
+
+#[test]
+fn w78_w79_w80_w81_w82_w84_headers_and_signatures_that_prove_nothing() {
+    let stand = alone();
+    let ids = ["bad-rs256", "bad-ps256", "bad-es256", "bad-es384", "bad-eddsa"];
+    let ours = stand.client().get(&format!("{}/.well-known/jwks.json", stand.issuer())).json();
+    for (algorithm, id) in ALGORITHMS.into_iter().zip(ids) {
+        println!("{algorithm}");
+        let rp = Rp::seeded(&stand, id, algorithm);
+        let claims = rp.claims(&stand);
+        let text = rp.key.assertion(&claims);
+        let good = Good { key: &rp.key, claims, text };
+        let mut cases = good.other_algorithms(&ours);
+        cases.extend(good.other_headers());
+        cases.extend(good.other_forms());
+        cases.extend(good.other_signatures(crate::now(&stand)));
         all_refused(&stand, &cases);
-        assert!(crate::comes_in(&stand, &good), "it was good all the while");
+        assert!(crate::comes_in(&stand, &good.text), "it was good all the while");
     }
 }
 

@@ -2,7 +2,6 @@
 //! person reads is what is granted, and what is granted only ever becomes less.
 #![expect(
     clippy::unwrap_used,
-    clippy::panic,
     clippy::indexing_slicing,
     reason = "helpers of tests: a failure here is the failure of the test that asked"
 )]

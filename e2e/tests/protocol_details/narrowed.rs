@@ -149,20 +149,17 @@ fn w64_a_poll_gives_less_and_not_more() {
     let stand = alone();
     for door in [Door::Device, Door::Ciba] {
         let reply = door.ask(&stand, PAYER, &all().to_string()).expect(200).json();
-        let (path, user_code) = match door {
-            Door::Device => ("/device", reply["user_code"].as_str()),
-            _ => ("/ciba", None),
+        let (path, grant, name) = if door == Door::Device {
+            ("/device", DEVICE, "device_code")
+        } else {
+            ("/ciba", CIBA, "auth_req_id")
         };
         let mut browser = deferred::at_page(&stand, path, BEN);
-        if let Some(code) = user_code {
+        if let Some(code) = reply["user_code"].as_str() {
             browser.submit(&[("user_code", code)]);
         }
         browser.submit(&[("decision", "approve")]);
-        let (grant, name, member) = match door {
-            Door::Device => (DEVICE, "device_code", "device_code"),
-            _ => (CIBA, "auth_req_id", "auth_req_id"),
-        };
-        let handle = reply[member].as_str().unwrap();
+        let handle = reply[name].as_str().unwrap();
         let poll = |details: &Value| {
             let form = [("grant_type", grant), (name, handle), (WISH, &details.to_string())];
             PAYER.call(&stand, "/oauth/token", &form)
