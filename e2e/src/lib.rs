@@ -28,6 +28,7 @@ mod process;
 mod psql;
 mod race;
 mod stand;
+pub mod timing;
 pub mod tokens;
 mod trap;
 
