@@ -22,8 +22,9 @@ use support::*;
 const APART_MAX_US: f64 = 1_000.0;
 /// The first requests warm up what is measured.
 const WARM: usize = 50;
-/// Sign-ins that fail are counted; this many are let through before the counters are emptied.
-const EMPTIED_EVERY: usize = 20;
+/// Failures are counted, and after five of one account it must wait. An odd number, so that neither kind is
+/// always the first after the counters were emptied.
+const EMPTIED_EVERY: usize = 3;
 
 /// One of two kinds, sent in turns in an order that changes from pair to pair.
 fn measured(what: &str, stand: &Stand, mut ask: impl FnMut(&mut Client, bool)) {
