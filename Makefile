@@ -4,7 +4,7 @@ DEV := packaging/dev
 
 .DEFAULT_GOAL := help
 .PHONY: help setup up down restart status logs dev dev-backend dev-frontend build clean \
-	test test-backend test-frontend test-coverage fmt lint sqlx fuzz bench \
+	test test-backend test-frontend test-coverage fmt lint sqlx fuzz soak bench \
 	db-shell db-migrate db-seed prod-build prod-up
 
 help: ## this list
@@ -63,8 +63,11 @@ lint: ## formatting, clippy, shell scripts, dependency rule, licences
 sqlx: ## write the SQL macros' offline data anew
 	@$(DEV)/sqlx-prepare
 
-fuzz: ## a minute of fuzzing for each target
-	@$(DEV)/fuzz
+fuzz: ## fuzz each target for a minute, or SECONDS=…
+	@$(DEV)/fuzz $(SECONDS)
+
+soak: ## every race for 20000 rounds, or ROUNDS=…, and what must take equally long, timed
+	@$(DEV)/soak $(ROUNDS)
 
 bench: ## measurements on an optimised build, beside the limits of this machine
 	@$(DEV)/bench

@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, HashMap};
 use std::fmt::Write as _;
 use std::net::SocketAddr;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
@@ -38,12 +39,25 @@ pub struct Client {
     cookies: BTreeMap<String, String>,
     /// Which port to connect to when a URL names another: how a test picks a node.
     routes: HashMap<u16, u16>,
+    /// The connections that are kept; none of them unless asked.
+    lines: Option<Lines>,
 }
+
+/// One connection per address, shared by the copies of a client.
+type Lines = Arc<Mutex<HashMap<SocketAddr, Connection>>>;
 
 impl Client {
     /// A client that trusts the stand's authority, without cookies.
     pub fn new(trust: &Trust) -> Self {
-        Self { trust: trust.clone(), cookies: BTreeMap::new(), routes: HashMap::new() }
+        let (cookies, routes) = (BTreeMap::new(), HashMap::new());
+        Self { trust: trust.clone(), cookies, routes, lines: None }
+    }
+
+    /// The same client, which keeps its connections from one request to the next.
+    #[must_use]
+    pub fn keeping(mut self) -> Self {
+        self.lines = Some(Arc::default());
+        self
     }
 
     /// From now on, connect to `to` where a URL's port is `from`; `Host` stays as the URL says.
@@ -125,11 +139,41 @@ impl Client {
         body: &[u8],
     ) -> std::io::Result<Response> {
         let target = Url::parse(url).unwrap_or_else(|error| panic!("{url}: {error}"));
-        let request = self.bytes(method, &target, headers, body);
-        let mut connection = Connection::open(self.address(&target), &self.trust)?;
-        connection.send(&request)?;
-        let response = connection.receive(method == "HEAD")?;
+        let address = self.address(&target);
+        let response = if let Some(lines) = self.lines.clone() {
+            let request = self.kept_bytes(method, &target, headers, body);
+            self.over_a_line(&lines, address, &request, method)?
+        } else {
+            let request = self.bytes(method, &target, headers, body);
+            ask(&mut Connection::open(address, &self.trust)?, &request, method)?
+        };
         self.keep(&response);
+        Ok(response)
+    }
+
+    /// Over the connection that was kept, or over a new one when the server has closed it meanwhile.
+    fn over_a_line(
+        &self,
+        lines: &Lines,
+        address: SocketAddr,
+        request: &[u8],
+        method: &str,
+    ) -> std::io::Result<Response> {
+        let mut lines = lines.lock().unwrap_or_else(PoisonError::into_inner);
+        let kept = lines.remove(&address).and_then(|mut line| {
+            let response = ask(&mut line, request, method).ok()?;
+            Some((line, response))
+        });
+        let (line, response) = if let Some(answered) = kept {
+            answered
+        } else {
+            let mut line = Connection::open(address, &self.trust)?;
+            let response = ask(&mut line, request, method)?;
+            (line, response)
+        };
+        if !response.ends_connection() {
+            lines.insert(address, line);
+        }
         Ok(response)
     }
 
@@ -139,8 +183,21 @@ impl Client {
         SocketAddr::from(([127, 0, 0, 1], self.routes.get(&port).copied().unwrap_or(port)))
     }
 
-    /// The bytes of a request, cookies included; for races and for what no client would send.
+    /// The bytes of a request, cookies included, after whose answer the server closes; for races and for
+    /// what no client would send.
     pub fn bytes(
+        &self,
+        method: &str,
+        url: &Url,
+        headers: &[(&str, String)],
+        body: &[u8],
+    ) -> Vec<u8> {
+        let close = [("connection", "close".to_owned())];
+        self.kept_bytes(method, url, &[headers, &close].concat(), body)
+    }
+
+    /// The same, after whose answer the connection may be used again.
+    pub fn kept_bytes(
         &self,
         method: &str,
         url: &Url,
@@ -163,7 +220,7 @@ impl Client {
         if !body.is_empty() || !matches!(method, "GET" | "HEAD") {
             write!(head, "content-length: {}\r\n", body.len()).unwrap();
         }
-        head.push_str("connection: close\r\n\r\n");
+        head.push_str("\r\n");
         let mut bytes = head.into_bytes();
         bytes.extend_from_slice(body);
         bytes
@@ -189,4 +246,10 @@ impl Client {
             }
         }
     }
+}
+
+/// One request and its answer.
+fn ask(connection: &mut Connection, request: &[u8], method: &str) -> std::io::Result<Response> {
+    connection.send(request)?;
+    connection.receive(method == "HEAD")
 }

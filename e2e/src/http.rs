@@ -228,6 +228,11 @@ impl Response {
             .map(|(_, v)| v.as_str())
     }
 
+    /// Whether the server closes the connection after this.
+    pub fn ends_connection(&self) -> bool {
+        self.header("connection").is_some_and(|value| value.eq_ignore_ascii_case("close"))
+    }
+
     /// The body as text.
     pub fn text(&self) -> String {
         String::from_utf8_lossy(&self.body).into_owned()

@@ -1,10 +1,107 @@
-//! Many requests at one instant: each is sent but for its last byte, and the last bytes go together.
+//! Many requests at one instant: each is sent but for its last byte, and the last bytes go together. How many
+//! rounds a race has, and how many run in each.
 
+use std::collections::HashMap;
 use std::net::SocketAddr;
 use std::sync::Barrier;
 use std::thread;
+use std::time::{Duration, Instant};
 
 use crate::http::{Connection, Response, Trust};
+
+/// Rounds of a race when `OPENTRUSTY_RACE_ROUNDS` says nothing.
+const ROUNDS: usize = 1_000;
+/// How many run in each round: mostly pairs, because two already show a race, and because they are quick.
+const FIELDS: [usize; 12] = [2, 2, 2, 4, 2, 3, 2, 8, 2, 2, 4, 2];
+/// Now and then a crowd, larger than the pool of database connections of a node.
+const CROWD: usize = 64;
+const CROWD_EVERY: usize = 50;
+/// A connection that has idled for longer may be about to be closed (`idle` of the servers is 75 s).
+const LANE_IDLE: Duration = Duration::from_secs(30);
+
+/// How many rounds a race has: `OPENTRUSTY_RACE_ROUNDS`, or a thousand.
+pub fn rounds() -> usize {
+    #[expect(clippy::disallowed_methods, reason = "how long a test runs is no setting of a daemon")]
+    match std::env::var("OPENTRUSTY_RACE_ROUNDS") {
+        Ok(text) => text.parse().expect("OPENTRUSTY_RACE_ROUNDS is a number"),
+        Err(_) => ROUNDS,
+    }
+}
+
+/// How many run in a round of a race.
+pub fn field(round: usize) -> usize {
+    if round % CROWD_EVERY == CROWD_EVERY - 1 {
+        return CROWD;
+    }
+    FIELDS.get(round % FIELDS.len()).copied().unwrap_or(2)
+}
+
+/// Where many races are run: the connections stay open from one to the next.
+#[derive(Debug)]
+pub struct Track {
+    trust: Trust,
+    lanes: HashMap<SocketAddr, Vec<(Connection, Instant)>>,
+}
+
+impl Track {
+    /// A track without a lane yet.
+    pub fn new(trust: &Trust) -> Self {
+        Self { trust: trust.clone(), lanes: HashMap::new() }
+    }
+
+    /// As [`race`], over connections that stay.
+    pub fn race(&mut self, racers: &[Racer]) -> Vec<Response> {
+        self.race_beside(racers, racers.len(), || {})
+    }
+
+    /// The same, with something else that happens before the last byte of racer `at` goes: it should only
+    /// begin what it does.
+    pub fn race_beside(
+        &mut self,
+        racers: &[Racer],
+        at: usize,
+        shot: impl FnOnce(),
+    ) -> Vec<Response> {
+        let mut lanes: Vec<Connection> = racers.iter().map(|racer| self.ready(racer)).collect();
+        let mut shot = Some(shot);
+        // One thread: a last byte takes some ten microseconds to send, a thread on two busy cores takes longer
+        // to wake.
+        for (number, (lane, racer)) in lanes.iter_mut().zip(racers).enumerate() {
+            if number == at
+                && let Some(shot) = shot.take()
+            {
+                shot();
+            }
+            let last = racer.bytes.last().expect("a request has bytes");
+            lane.send(&[*last]).expect("a prepared lane is open");
+        }
+        if let Some(shot) = shot.take() {
+            shot();
+        }
+        let mut answers = Vec::with_capacity(racers.len());
+        for (mut lane, racer) in lanes.into_iter().zip(racers) {
+            let answer = lane.receive(false).expect("a racer gets a response");
+            if !answer.ends_connection() {
+                self.lanes.entry(racer.address).or_default().push((lane, Instant::now()));
+            }
+            answers.push(answer);
+        }
+        answers
+    }
+
+    /// A connection on which all of a request is sent but its last byte.
+    fn ready(&mut self, racer: &Racer) -> Connection {
+        let (_, most) = racer.bytes.split_last().expect("a request has bytes");
+        let lanes = self.lanes.entry(racer.address).or_default();
+        lanes.retain(|(_, since)| since.elapsed() < LANE_IDLE);
+        let mut lane = match lanes.pop() {
+            Some((lane, _)) => lane,
+            None => Connection::open(racer.address, &self.trust).expect("a node listens"),
+        };
+        lane.send(most).expect("a lane is open");
+        lane
+    }
+}
 
 /// One request of a race.
 #[derive(Clone, Debug)]

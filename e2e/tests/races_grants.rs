@@ -13,12 +13,13 @@ mod support;
 use std::collections::BTreeSet;
 use std::sync::{Mutex, MutexGuard, OnceLock, PoisonError};
 
-use e2e::{Browser, Racer, Response, Stand, basic, query, race};
+use e2e::{Browser, Racer, Response, Stand, field, query, race, rounds};
+use support::arena::*;
+use support::racing::*;
 use support::*;
 use url::Url;
 
 const PARALLEL: usize = 64;
-const ROUNDS: usize = 16;
 const ACCESS: &str = "urn:ietf:params:oauth:token-type:access_token";
 
 /// Two nodes, one test at a time: a race wants the machine to itself.
@@ -30,18 +31,6 @@ fn two_nodes() -> MutexGuard<'static, Stand> {
         Mutex::new(stand)
     });
     stand.lock().unwrap_or_else(PoisonError::into_inner)
-}
-
-/// A POST by an app, addressed to a node.
-fn post(stand: &Stand, node: usize, app: App, (path, form): (&str, e2e::Form<'_>)) -> Racer {
-    let client = stand.client_of(node);
-    let url = Url::parse(&format!("{}{path}", stand.issuer())).unwrap();
-    let headers = [
-        ("content-type", "application/x-www-form-urlencoded".to_owned()),
-        basic(app.id, app.secret.unwrap()),
-    ];
-    let bytes = client.bytes("POST", &url, &headers, query(form).as_bytes());
-    Racer { address: client.address(&url), bytes }
 }
 
 fn exchanging(stand: &Stand, node: usize, broker: App, subject: &str) -> Racer {
@@ -57,16 +46,17 @@ fn exchanging(stand: &Stand, node: usize, broker: App, subject: &str) -> Racer {
 /// A GET as a browser makes it, addressed to a node.
 fn visiting(stand: &Stand, browser: &mut Browser, node: usize, url: &str) -> Racer {
     let url = Url::parse(url).unwrap();
-    let bytes = browser.client().bytes("GET", &url, &[], b"");
+    let bytes = browser.client().kept_bytes("GET", &url, &[], b"");
     Racer { address: stand.client_of(node).address(&url), bytes }
 }
 
 /// A request that was pushed, as the address that a browser brings.
-fn pushed(stand: &Stand, ask: &Ask) -> String {
-    let answer = ask.app.call(stand, "/oauth/par", &ask.pairs());
+fn pushed(arena: &mut Arena<'_>, ask: &Ask) -> String {
+    let issuer = arena.stand.issuer();
+    let answer = ask.app.post(&mut arena.client, &format!("{issuer}/oauth/par"), &ask.pairs());
     let uri = answer.expect(201).json()["request_uri"].as_str().unwrap().to_owned();
     let pairs = [("client_id", ask.app.id), ("request_uri", uri.as_str())];
-    format!("{}/oauth/authorize?{}", stand.issuer(), query(&pairs))
+    format!("{issuer}/oauth/authorize?{}", query(&pairs))
 }
 
 fn codes(answers: &[Response]) -> Vec<String> {
@@ -80,18 +70,18 @@ fn codes(answers: &[Response]) -> Vec<String> {
 #[test]
 fn w49_many_completions_of_a_pushed_request_give_one_code() {
     let stand = two_nodes();
-    let mut browser = signed_in(&stand, BEN);
-    for _ in 0..6 {
-        let url = pushed(&stand, &Ask::new(TWIN));
-        let start = browser.client().get(&url);
+    let mut arena = Arena::open(&stand, BEN);
+    for round in 0..rounds() {
+        let url = pushed(&mut arena, &Ask::new(TWIN));
+        let start = arena.browser.client().get(&url);
         let waiting = format!("{}{}", stand.issuer(), start.location());
-        let racers: Vec<Racer> = (0..PARALLEL)
-            .map(|number| visiting(&stand, &mut browser, number % 2, &waiting))
+        let racers: Vec<Racer> = (0..field(round))
+            .map(|number| visiting(&stand, &mut arena.browser, (round + number) % 2, &waiting))
             .collect();
-        let answers = race(stand.trust(), &racers);
+        let answers = arena.track.race(&racers);
         assert_eq!(codes(&answers).len(), 1);
         answers.iter().filter(|answer| answer.status != 303).for_each(assert_page);
-        assert_page(&browser.client().get(&url));
+        assert_page(&arena.browser.client().get(&url));
     }
 }
 
@@ -99,14 +89,15 @@ fn w49_many_completions_of_a_pushed_request_give_one_code() {
 #[test]
 fn w49_many_openings_in_one_browser_still_give_one_code() {
     let stand = two_nodes();
-    let mut browser = signed_in(&stand, BEN);
+    let mut arena = Arena::open(&stand, BEN);
     // A browser that has its cookie already, as every tab but the first one's does.
-    browser.client().get(&Ask::new(TWIN).url(&stand));
-    for _ in 0..4 {
-        let url = pushed(&stand, &Ask::new(TWIN));
-        let racers: Vec<Racer> =
-            (0..PARALLEL).map(|number| visiting(&stand, &mut browser, number % 2, &url)).collect();
-        let opened = race(stand.trust(), &racers);
+    arena.browser.client().get(&Ask::new(TWIN).url(&stand));
+    for round in 0..rounds() {
+        let url = pushed(&mut arena, &Ask::new(TWIN));
+        let racers: Vec<Racer> = (0..field(round))
+            .map(|number| visiting(&stand, &mut arena.browser, (round + number) % 2, &url))
+            .collect();
+        let opened = arena.track.race(&racers);
         let handles: BTreeSet<String> = opened
             .iter()
             .filter(|answer| answer.status == 303)
@@ -119,85 +110,98 @@ fn w49_many_openings_in_one_browser_still_give_one_code() {
             .enumerate()
             .map(|(number, to)| {
                 let url = format!("{}{to}", stand.issuer());
-                visiting(&stand, &mut browser, number % 2, &url)
+                visiting(&stand, &mut arena.browser, number % 2, &url)
             })
             .collect();
-        let answers = race(stand.trust(), &next);
+        let answers = arena.track.race(&next);
         assert_eq!(codes(&answers).len(), 1, "{} handles", handles.len());
-        assert_page(&browser.client().get(&url));
+        assert_page(&arena.browser.client().get(&url));
     }
 }
 
+/// Each is a browser of its own: none has a cookie yet, and each is given another.
 #[test]
 fn w49_of_many_browsers_one_gets_in() {
     let stand = two_nodes();
-    for _ in 0..4 {
-        let url = pushed(&stand, &Ask::new(TWIN));
-        let mut browsers: Vec<Browser> = (0..PARALLEL).map(|_| stand.browser()).collect();
-        let racers: Vec<Racer> = browsers
-            .iter_mut()
-            .enumerate()
-            .map(|(number, browser)| visiting(&stand, browser, number % 2, &url))
+    let mut arena = Arena::open(&stand, BEN);
+    let session = arena.browser.client().cookies().get(SESSION).unwrap().clone();
+    for round in 0..rounds() {
+        let url = pushed(&mut arena, &Ask::new(TWIN));
+        let mut fresh = Browser::new(stand.client());
+        let racers: Vec<Racer> = (0..field(round))
+            .map(|number| visiting(&stand, &mut fresh, (round + number) % 2, &url))
             .collect();
-        let answers = race(stand.trust(), &racers);
-        let (got_in, turned_away): (Vec<_>, Vec<_>) =
-            answers.iter().zip(&mut browsers).partition(|(answer, _)| answer.status == 303);
+        let answers = arena.track.race(&racers);
+        let (got_in, turned_away): (Vec<&Response>, Vec<&Response>) =
+            answers.iter().partition(|answer| answer.status == 303);
         assert_eq!(got_in.len(), 1);
-        for (answer, _) in &turned_away {
-            assert_page(answer);
-        }
-        for (answer, browser) in got_in {
-            browser.client().keep(answer);
-            let page = walk(browser, &url, BEN);
-            assert!(page.away_parameter("code").is_some());
-        }
+        turned_away.into_iter().for_each(assert_page);
+        // Whoever got in is asked to sign in; with a session they are through.
+        fresh.client().keep(got_in[0]);
+        fresh.client().put_cookie(SESSION, &session);
+        let racer = visiting(
+            &stand,
+            &mut fresh,
+            round % 2,
+            &format!("{}{}", stand.issuer(), got_in[0].location()),
+        );
+        assert_eq!(codes(&arena.track.race(&[racer])).len(), 1);
     }
 }
 
 /// Nothing that an exchange gave is alive once the revocation of the subject has been acknowledged.
 #[track_caller]
-fn assert_dead(stand: &Stand, broker: App, answer: &Response, subject: &str) {
-    if answer.status == 200 {
+fn assert_nothing_left(
+    arena: &mut Arena<'_>,
+    broker: App,
+    answer: &Response,
+    subject: &str,
+) -> bool {
+    let issuer = arena.stand.issuer();
+    let again = |arena: &mut Arena<'_>, token: &str| {
+        let form =
+            [("grant_type", EXCHANGE), ("subject_token", token), ("subject_token_type", ACCESS)];
+        assert_tok(&arena.token(broker, &form), "invalid_request");
+    };
+    let won = answer.status == 200;
+    if won {
         let one = Tokens::of(answer);
-        assert_bearer_refused(&userinfo(stand, &one.access));
-        assert_inactive(&broker.introspect(stand, &one.access));
-        let form = [
-            ("grant_type", EXCHANGE),
-            ("subject_token", one.access.as_str()),
-            ("subject_token_type", ACCESS),
-        ];
-        assert_tok(&broker.call(stand, "/oauth/token", &form), "invalid_request");
+        assert_bearer_refused(&arena.userinfo(&one.access));
+        let asked = broker.post(
+            &mut arena.client,
+            &format!("{issuer}/oauth/introspect"),
+            &[("token", &one.access)],
+        );
+        assert_inactive(&asked);
+        again(arena, &one.access);
     } else {
         assert_tok(answer, "invalid_request");
     }
-    let form =
-        [("grant_type", EXCHANGE), ("subject_token", subject), ("subject_token_type", ACCESS)];
-    assert_tok(&broker.call(stand, "/oauth/token", &form), "invalid_request");
+    again(arena, subject);
+    won
 }
 
 #[test]
 fn w41_what_an_exchange_gives_while_its_subject_is_revoked_is_dead_after_it() {
     let stand = two_nodes();
-    let mut browser = signed_in(&stand, BEN);
+    let mut arena = Arena::open(&stand, BEN);
     let mut won = 0;
-    for round in 0..ROUNDS {
-        let ask = Ask::new(TWIN).scope("openid offline_access");
-        let subject = issue_in(&stand, &mut browser, &ask, BEN);
-        let revoking =
-            post(&stand, round % 2, TWIN, ("/oauth/revoke", &[("token", &subject.refresh)]));
-        let mut racers: Vec<Racer> = (0..8)
-            .map(|number| {
-                let broker = if number < 4 { BROKER } else { MASK };
-                exchanging(&stand, (round + number) % 2, broker, &subject.access)
+    for round in 0..rounds() {
+        let subject = arena.issue(&Ask::new(TWIN).scope("openid offline_access"));
+        let brokers = [BROKER, MASK];
+        let mut racers: Vec<Racer> = brokers
+            .iter()
+            .enumerate()
+            .map(|(number, broker)| {
+                exchanging(&stand, (round + number) % 2, *broker, &subject.access)
             })
             .collect();
-        racers.push(revoking);
-        let answers = race(stand.trust(), &racers);
-        answers.last().unwrap().expect(200);
-        for (number, answer) in answers.iter().take(8).enumerate() {
-            let broker = if number < 4 { BROKER } else { MASK };
-            won += usize::from(answer.status == 200);
-            assert_dead(&stand, broker, answer, &subject.access);
+        let form = [("token", subject.refresh.as_str())];
+        racers.push(post(&stand, round / 2 % 2, TWIN, ("/oauth/revoke", &form)));
+        let answers = race_turned(&mut arena.track, &racers, round);
+        answers[2].expect(200);
+        for (answer, broker) in answers.iter().zip(brokers) {
+            won += usize::from(assert_nothing_left(&mut arena, broker, answer, &subject.access));
         }
     }
     println!("{won} exchanges were as quick as the revocation");
@@ -206,49 +210,44 @@ fn w41_what_an_exchange_gives_while_its_subject_is_revoked_is_dead_after_it() {
 #[test]
 fn w41_what_an_exchange_gives_while_its_person_signs_out_is_dead_after_it() {
     let stand = two_nodes();
-    for round in 0..ROUNDS {
-        let mut browser = signed_in(&stand, BEN);
-        let subject = issue_in(&stand, &mut browser, &Ask::new(TWIN), BEN);
-        let page = browser.open(&format!("{}/logout", stand.issuer())).clone();
+    let mut arena = Arena::open(&stand, BEN);
+    let mut won = 0;
+    for round in 0..rounds() {
+        arena.renew_session(BEN);
+        let subject = arena.issue(&Ask::new(TWIN));
+        let page = arena.browser.open(&format!("{}/logout", stand.issuer())).clone();
         let csrf = page.field("csrf").unwrap();
-        let url = Url::parse(&format!("{}/logout", stand.issuer())).unwrap();
-        let headers = [("content-type", "application/x-www-form-urlencoded".to_owned())];
-        let body = query(&[("csrf", csrf.as_str())]);
-        let bytes = browser.client().bytes("POST", &url, &headers, body.as_bytes());
+        let form = [("csrf", csrf.as_str())];
         let racers = [
             exchanging(&stand, round % 2, BROKER, &subject.access),
-            Racer { address: stand.client_of(0).address(&url), bytes },
-            exchanging(&stand, 1, BROKER, &subject.access),
+            exchanging(&stand, (round + 1) % 2, BROKER, &subject.access),
+            pressing(&stand, &mut arena.browser, round / 2 % 2, ("/logout", &form)),
         ];
-        let answers = race(stand.trust(), &racers);
-        assert!([200, 303].contains(&answers.get(1).unwrap().status));
-        for answer in [answers.first().unwrap(), answers.get(2).unwrap()] {
-            assert_dead(&stand, BROKER, answer, &subject.access);
+        let answers = race_turned(&mut arena.track, &racers, round);
+        assert!([200, 303].contains(&answers[2].status));
+        for answer in &answers[..2] {
+            won += usize::from(assert_nothing_left(&mut arena, BROKER, answer, &subject.access));
         }
     }
+    println!("{won} exchanges were as quick as the sign-out");
 }
 
 /// A token that is presented is revoked by itself: no exchange that begins after the answer finds it.
 #[test]
 fn w41_a_subject_token_that_is_given_back_is_exchanged_by_nobody_afterwards() {
     let stand = two_nodes();
-    let mut browser = signed_in(&stand, BEN);
-    for round in 0..ROUNDS {
-        let subject = issue_in(&stand, &mut browser, &Ask::new(TWIN), BEN);
+    let mut arena = Arena::open(&stand, BEN);
+    for round in 0..rounds() {
+        let subject = arena.issue(&Ask::new(TWIN));
+        let form = [("token", subject.access.as_str())];
         let racers = [
             exchanging(&stand, round % 2, BROKER, &subject.access),
-            post(
-                &stand,
-                (round + 1) % 2,
-                TWIN,
-                ("/oauth/revoke", &[("token", subject.access.as_str())]),
-            ),
+            post(&stand, (round + 1) % 2, TWIN, ("/oauth/revoke", &form)),
         ];
-        let answers = race(stand.trust(), &racers);
-        answers.last().unwrap().expect(200);
+        race_turned(&mut arena.track, &racers, round)[1].expect(200);
         for node in 0..2 {
-            let late = race(stand.trust(), &[exchanging(&stand, node, BROKER, &subject.access)]);
-            assert_tok(late.first().unwrap(), "invalid_request");
+            let late = arena.track.race(&[exchanging(&stand, node, BROKER, &subject.access)]);
+            assert_tok(&late[0], "invalid_request");
         }
     }
 }

@@ -11,6 +11,7 @@
 
 pub(crate) mod account;
 mod answers;
+pub(crate) mod arena;
 pub(crate) mod deferred;
 mod flow;
 pub(crate) mod racing;

@@ -1,6 +1,6 @@
 //! Requests of a race, each addressed to a node.
 
-use e2e::{Browser, Racer, Stand, basic, query};
+use e2e::{Browser, Racer, Response, Stand, Track, basic, query};
 use url::Url;
 
 use super::{App, Ask};
@@ -20,7 +20,7 @@ pub(crate) fn post(
         Some(secret) => headers.push(basic(app.id, secret)),
         None => form.push(("client_id", app.id)),
     }
-    let bytes = client.bytes("POST", &url, &headers, query(&form).as_bytes());
+    let bytes = client.kept_bytes("POST", &url, &headers, query(&form).as_bytes());
     Racer { address: client.address(&url), bytes }
 }
 
@@ -52,6 +52,16 @@ pub(crate) fn pressing(
 ) -> Racer {
     let url = Url::parse(&format!("{}{path}", stand.issuer())).unwrap();
     let headers = [("content-type", "application/x-www-form-urlencoded".to_owned())];
-    let bytes = browser.client().bytes("POST", &url, &headers, query(form).as_bytes());
+    let bytes = browser.client().kept_bytes("POST", &url, &headers, query(form).as_bytes());
     Racer { address: stand.client_of(node).address(&url), bytes }
+}
+
+/// A race in which each is first now and then; the answers come in the order of the racers all the same.
+pub(crate) fn race_turned(track: &mut Track, racers: &[Racer], round: usize) -> Vec<Response> {
+    let by = round % racers.len();
+    let mut turned = racers.to_vec();
+    turned.rotate_left(by);
+    let mut answers = track.race(&turned);
+    answers.rotate_right(by);
+    answers
 }
