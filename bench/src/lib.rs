@@ -14,6 +14,7 @@
     reason = "a measurement that cannot be made must stop the run"
 )]
 
+pub mod assertion;
 pub mod bare;
 pub mod child;
 pub mod grants;
@@ -24,4 +25,9 @@ pub mod machine;
 pub mod pipeline;
 pub mod processor;
 pub mod raw;
+pub mod recording;
+pub mod replay;
 pub mod report;
+pub mod requests;
+pub mod tour;
+pub mod world;
