@@ -1,40 +1,14 @@
 //! Codes and tokens from a real installation: authorize, exchange, refresh, each over connections that
 //! stay open.
 
-use std::net::{Ipv4Addr, SocketAddr};
 use std::sync::{Arc, Mutex, PoisonError};
 
-use e2e::{Connection, Party, Pkce, Response, Stand, basic, query};
-use serde_json::{Value, json};
+use e2e::{Connection, Pkce, Response, Stand};
+use serde_json::Value;
 
 use crate::load::Worker;
-
-const PERSON: (&str, &str) = ("ana@bench.example", "velvet otter climbs quietly");
-const SECRET: &str = "a client secret of enough characters";
-const CALLBACK: &str = "https://app.bench.example/callback";
-
-/// Clients, and the algorithm of their ID tokens: RS256 is what OpenID Connect expects by default.
-const CLIENTS: [(&str, &str); 2] = [("es", "ES256"), ("rs", "RS256")];
-
-/// One tenant, one person, both clients; nobody is asked for consent.
-pub fn populate(stand: &Stand) {
-    let client = |(id, algorithm): (&str, &str)| {
-        json!({
-            "tenant": "bench", "client_id": id, "client_name": id, "client_secret": SECRET,
-            "redirect_uris": [CALLBACK], "grant_types": ["authorization_code", "refresh_token"],
-            "scope": "openid profile offline_access", "skip_authorization": true,
-            "id_token_signed_response_alg": algorithm,
-        })
-    };
-    stand.seed(&json!({
-        "tenants": [{ "slug": "bench", "name": "Bench" }],
-        "users": [{
-            "email": PERSON.0, "password": PERSON.1, "email_verified": true,
-            "memberships": [{ "tenant": "bench", "roles": ["tenant_member"] }],
-        }],
-        "clients": CLIENTS.map(client),
-    }));
-}
+use crate::requests::{Place, exchange};
+use crate::world::{CALLBACK, PERSON, party};
 
 /// Codes that wait to be exchanged, shared by all workers.
 pub type Codes = Arc<Mutex<Vec<String>>>;
@@ -42,8 +16,7 @@ pub type Codes = Arc<Mutex<Vec<String>>>;
 /// How to ask one installation on behalf of one client.
 #[derive(Debug, Clone)]
 pub struct Door {
-    address: SocketAddr,
-    host: String,
+    place: Place,
     client: &'static str,
     authorize: String,
     cookies: String,
@@ -53,23 +26,15 @@ pub struct Door {
 impl Door {
     /// Signs a person in, once; every request for a code comes from that browser.
     pub fn open(stand: &Stand, client: &'static str) -> Self {
-        let party = Party {
-            issuer: stand.issuer().to_owned(),
-            client_id: client.to_owned(),
-            secret: Some(SECRET.to_owned()),
-            redirect_uri: CALLBACK.to_owned(),
-            scope: "openid profile offline_access".to_owned(),
-        };
+        let party = party(stand, client);
         let mut browser = stand.browser();
         party.tokens(&mut browser, PERSON);
         let cookies = browser.client().cookies().iter();
         let cookies: Vec<String> = cookies.map(|(name, value)| format!("{name}={value}")).collect();
-        let port = stand.nodes().first().expect("a node").port();
         let pkce = Pkce::new();
         let url = party.url(&pkce, &[]);
         Self {
-            address: SocketAddr::from((Ipv4Addr::LOCALHOST, port)),
-            host: format!("localhost:{port}"),
+            place: Place::of(stand),
             client,
             authorize: url.strip_prefix(stand.issuer()).expect("an URL of ours").to_owned(),
             cookies: cookies.join("; "),
@@ -77,31 +42,13 @@ impl Door {
         }
     }
 
-    fn connect(&self) -> Connection {
-        Connection::open(self.address, e2e::bench::bench().trust()).unwrap()
-    }
-
     fn get(&self, path: &str) -> Vec<u8> {
-        let (host, cookies) = (&self.host, &self.cookies);
-        format!("GET {path} HTTP/1.1\r\nhost: {host}\r\ncookie: {cookies}\r\n\r\n").into_bytes()
+        self.place.get(path, Some(("cookie", &self.cookies)))
     }
 
     fn post(&self, form: &[(&str, &str)]) -> Vec<u8> {
-        let body = query(form);
-        let (name, value) = basic(self.client, SECRET);
-        let kind = "content-type: application/x-www-form-urlencoded";
-        format!(
-            "POST /oauth/token HTTP/1.1\r\nhost: {}\r\n{name}: {value}\r\n{kind}\r\ncontent-length: {}\r\n\r\n{body}",
-            self.host,
-            body.len()
-        )
-        .into_bytes()
+        self.place.post("/oauth/token", Some(self.client), form)
     }
-}
-
-fn exchange(connection: &mut Connection, request: &[u8]) -> Result<Response, String> {
-    connection.send(request).map_err(|error| error.to_string())?;
-    connection.receive(false).map_err(|error| error.to_string())
 }
 
 /// The refresh token in an answer of the token endpoint, which has an ID token or has none.
@@ -133,7 +80,7 @@ pub struct Asker {
 impl Asker {
     /// Connects.
     pub fn new(door: &Door, codes: &Codes) -> Self {
-        Self { door: door.clone(), connection: door.connect(), codes: Arc::clone(codes) }
+        Self { door: door.clone(), connection: door.place.connect(), codes: Arc::clone(codes) }
     }
 }
 
@@ -168,7 +115,7 @@ impl Redeemer {
     /// Connects.
     pub fn new(door: &Door, codes: &Codes) -> Self {
         let codes = Arc::clone(codes);
-        Self { door: door.clone(), connection: door.connect(), codes, refresh: None }
+        Self { door: door.clone(), connection: door.place.connect(), codes, refresh: None }
     }
 
     /// The same connection from now on refreshes what it was given last.

@@ -10,10 +10,12 @@
     clippy::panic,
     clippy::unwrap_used,
     clippy::expect_used,
+    clippy::indexing_slicing,
     clippy::missing_panics_doc,
     reason = "a measurement that cannot be made must stop the run"
 )]
 
+pub mod assertion;
 pub mod bare;
 pub mod child;
 pub mod grants;
@@ -24,4 +26,9 @@ pub mod machine;
 pub mod pipeline;
 pub mod processor;
 pub mod raw;
+pub mod recording;
+pub mod replay;
 pub mod report;
+pub mod requests;
+pub mod tour;
+pub mod world;

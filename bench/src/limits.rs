@@ -6,7 +6,14 @@ use crate::insert::Inserts;
 use crate::load::Driven;
 use crate::machine::cores;
 use crate::raw::Signatures;
+use crate::replay::Replayed;
 use crate::report::{Bound, Row};
+use crate::tour::Doing;
+
+/// The processor time of a request may be so many times that of its parts.
+pub const TIMES_MAX: f64 = 1.4;
+/// What a daemon may hold in memory after the run, in MiB.
+pub const MEMORY_MAX_MIB: u64 = 40;
 
 /// Measured in this run, before anything of ours.
 #[derive(Debug)]
@@ -19,6 +26,8 @@ pub struct Limits {
     pub bare: Driven,
     /// `C_Sign`, with few threads first for each algorithm.
     pub raw: Vec<Signatures>,
+    /// Verifications of a client's ES256 signature per second, and what one costs in microseconds.
+    pub verified: (f64, f64),
 }
 
 impl Limits {
@@ -36,6 +45,8 @@ impl Limits {
             let row = Row::new(format!("C_Sign {name}, {threads}"), raw.rate);
             rows.push(row.signing(raw.each_us));
         }
+        let (rate, each_us) = self.verified;
+        rows.push(Row::new("verify ES256, 1 thread", rate).load(each_us));
         rows
     }
 
@@ -49,18 +60,26 @@ impl Limits {
             .beside(Bound { of, rate: raw.rate })
     }
 
-    /// A token request beside one bare POST, one durable row and its signatures.
-    pub fn beside_parts(&self, what: &str, ours: &Driven, signatures: &[Algorithm]) -> Row {
-        let http = self.bare.each_us(self.bare.spent.http);
-        let row = self.inserts.last().map_or(0.0, |insert| insert.each_us);
-        let signing: f64 = signatures.iter().map(|algorithm| self.sign(*algorithm).each_us).sum();
-        let parts = http + row + signing;
+    /// A request beside what it is made of: bare requests, its SQL at both ends of the socket, its signatures.
+    pub fn beside_parts(&self, doing: &Doing, ours: &Driven, sql: Replayed) -> Row {
+        let signing = doing.signs.iter().map(|algorithm| self.sign(*algorithm).each_us).sum();
+        let parts = [
+            ("http", self.bare.each_us(self.bare.spent.http) * f64::from(doing.requests)),
+            ("pg", sql.postgres_us),
+            ("driver", sql.driver_us),
+            ("sign", signing),
+            ("verify", if doing.verifies { self.verified.1 } else { 0.0 }),
+        ];
+        let sum: f64 = parts.iter().map(|(_, us)| us).sum();
         #[expect(clippy::cast_precision_loss, reason = "a number of cores")]
-        let rate = cores() as f64 * 1e6 / parts;
-        let line = Row::of(what, ours);
-        let times = line.total_us() / parts;
-        let of = format!("{http:.0} + {row:.0} + {signing:.0} = {parts:.0} µs; ours {times:.1}×");
-        line.beside(Bound { of, rate })
+        let rate = cores() as f64 * 1e6 / sum;
+        let row = Row::of(doing.what, ours).trips(sql.trips);
+        let times = row.total_us() / sum;
+        let parts = parts.iter().filter(|(_, us)| *us > 0.0);
+        let parts: Vec<String> = parts.map(|(part, us)| format!("{part} {us:.0}")).collect();
+        let verdict = verdict(times <= TIMES_MAX);
+        let of = format!("{} = {sum:.0} µs; ours {times:.2}×: {verdict}", parts.join(" + "));
+        row.beside(Bound { of, rate })
     }
 
     /// On all cores.
@@ -68,6 +87,11 @@ impl Limits {
         let of = self.raw.iter().rfind(|raw| raw.algorithm == algorithm);
         *of.expect("every algorithm was measured")
     }
+}
+
+/// Of a target.
+pub fn verdict(met: bool) -> &'static str {
+    if met { "met" } else { "missed" }
 }
 
 fn counted(number: usize, noun: &str) -> String {

@@ -14,6 +14,7 @@ pub struct Row {
     /// Microseconds of processor time for one: HTTP, signing, PostgreSQL.
     costs: [Option<f64>; 3],
     load_us: Option<f64>,
+    trips: Option<f64>,
     bound: Option<Bound>,
 }
 
@@ -30,7 +31,15 @@ impl Row {
     /// A line about a rate.
     pub fn new(what: impl Into<String>, rate: f64) -> Self {
         let what = what.into();
-        Self { what, rate, latency: None, costs: [None; 3], load_us: None, bound: None }
+        Self {
+            what,
+            rate,
+            latency: None,
+            costs: [None; 3],
+            load_us: None,
+            trips: None,
+            bound: None,
+        }
     }
 
     /// A line about a load on a server; costs of parts that took none are left out.
@@ -59,6 +68,20 @@ impl Row {
         self
     }
 
+    /// Of the load itself, or of a driver.
+    #[must_use]
+    pub fn load(mut self, us: f64) -> Self {
+        self.load_us = Some(us);
+        self
+    }
+
+    /// Round trips to PostgreSQL for one.
+    #[must_use]
+    pub fn trips(mut self, trips: f64) -> Self {
+        self.trips = Some(trips);
+        self
+    }
+
     /// Beside a bound.
     #[must_use]
     pub fn beside(mut self, bound: Bound) -> Self {
@@ -72,16 +95,18 @@ impl Row {
     }
 }
 
-const HEAD: [&str; 12] = [
-    "", "per s", "p50 ms", "p99 ms", "http µs", "sign µs", "pg µs", "sum µs", "load µs", "bound/s",
-    "of bound", "bound by",
+const COLUMNS: usize = 13;
+
+const HEAD: [&str; COLUMNS] = [
+    "", "per s", "p50 ms", "p99 ms", "http µs", "sign µs", "pg µs", "sum µs", "load µs", "trips",
+    "bound/s", "of bound", "bound by",
 ];
 
 /// All lines in columns.
 pub fn table(rows: &[Row]) -> String {
     let mut cells = vec![HEAD.map(str::to_owned)];
     cells.extend(rows.iter().map(columns));
-    let widths = cells.iter().fold([0; 12], |mut widths, row| {
+    let widths = cells.iter().fold([0; COLUMNS], |mut widths, row| {
         for (width, cell) in widths.iter_mut().zip(row) {
             *width = cell.chars().count().max(*width);
         }
@@ -93,7 +118,7 @@ pub fn table(rows: &[Row]) -> String {
             // Words to the left, numbers to the right.
             match at {
                 0 => write!(text, "{cell:width$}").unwrap(),
-                11 => write!(text, "  {cell}").unwrap(),
+                _ if at + 1 == COLUMNS => write!(text, "  {cell}").unwrap(),
                 _ => write!(text, "  {cell:>width$}").unwrap(),
             }
         }
@@ -103,7 +128,7 @@ pub fn table(rows: &[Row]) -> String {
     text
 }
 
-fn columns(row: &Row) -> [String; 12] {
+fn columns(row: &Row) -> [String; COLUMNS] {
     let or_blank = |value: Option<f64>, decimals: usize| {
         value.map_or_else(String::new, |value| format!("{value:.decimals$}"))
     };
@@ -120,6 +145,7 @@ fn columns(row: &Row) -> [String; 12] {
         or_blank(row.costs[2], 1),
         or_blank(total, 1),
         or_blank(row.load_us, 1),
+        or_blank(row.trips, 2),
         or_blank(bound.map(|bound| bound.rate), 0),
         bound.map_or_else(String::new, |bound| format!("{:.2}", row.rate / bound.rate)),
         bound.map_or_else(String::new, |bound| bound.of.clone()),
