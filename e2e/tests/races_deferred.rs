@@ -198,7 +198,7 @@ fn w59_a_person_who_is_disabled_while_a_device_polls_lets_nobody_in_afterwards()
     for _ in 0..ROUNDS {
         let tv = device(&stand, TV, "openid");
         tv.decide(&stand, BEN, "approve");
-        let form = [("grant_type", DEVICE), ("device_code", tv.device_code.as_str())];
+        let form = [("grant_type", DEVICE), ("device_code", tv.secret.as_str())];
         let racers: Vec<Racer> =
             (0..8).map(|number| post(&stand, number % 2, TV, ("/oauth/token", &form))).collect();
         let answers = std::thread::scope(|scope| {
