@@ -4,47 +4,12 @@ use std::collections::BTreeSet;
 use std::fmt::Write as _;
 use std::path::Path;
 
-use e2e::{Client, Response};
+use e2e::{Client, Response, routes};
 
 use crate::{admin_token, discreet, stand};
 
-/// The patterns of a router's one match: `/`-separated, `*` where a segment is anything.
-fn routes(source: &str) -> BTreeSet<String> {
-    let body = source.split_once("async fn route(").unwrap().1;
-    let body = body.split_once("\nfn ").map_or(body, |(body, _)| body);
-    let mut found = BTreeSet::new();
-    for line in body.lines().map(str::trim) {
-        let Some((pattern, _)) = line.strip_prefix('[').and_then(|rest| rest.split_once(']'))
-        else {
-            continue;
-        };
-        if pattern.contains("..") {
-            continue;
-        }
-        let mut paths = vec![String::new()];
-        for segment in pattern.split(',').map(str::trim).filter(|segment| !segment.is_empty()) {
-            let choices: Vec<String> = if segment.starts_with('"') {
-                segment.split('|').map(|word| word.trim().trim_matches('"').to_owned()).collect()
-            } else {
-                vec!["*".to_owned()]
-            };
-            paths = paths
-                .iter()
-                .flat_map(|path| choices.iter().map(move |choice| format!("{path}/{choice}")))
-                .collect();
-        }
-        found.extend(paths.into_iter().map(|path| if path.is_empty() { "/".into() } else { path }));
-    }
-    found
-}
-
-fn of(plane: &str) -> BTreeSet<String> {
-    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("..");
-    routes(&std::fs::read_to_string(root.join(plane).join("src/routes.rs")).unwrap())
-}
-
 pub(crate) fn admin_routes() -> BTreeSet<String> {
-    of("admind")
+    routes("admind")
 }
 
 pub(crate) fn concrete(route: &str) -> String {
@@ -65,7 +30,7 @@ fn w154_the_routes_are_those_of_the_matrix() {
     let mut actual =
         String::from("# The routes of each plane, read from its router: tests/admin/routes.rs.\n");
     for plane in ["authd", "admind"] {
-        for route in of(plane) {
+        for route in routes(plane) {
             writeln!(actual, "{plane} {route}").unwrap();
         }
     }
@@ -83,14 +48,13 @@ fn w154_the_routes_are_those_of_the_matrix() {
 
 #[test]
 fn a_planes_routes_are_absent_on_the_other_plane() {
-    let (auth, admin) = (of("authd"), of("admind"));
+    let (auth, admin) = (routes("authd"), routes("admind"));
     assert!(auth.len() >= 18 && admin.len() >= 6, "{auth:?} {admin:?}");
     let token = admin_token(stand());
     let mut client = stand().client();
-    for (routes, others, plane) in
-        [(&auth, &admin, stand().api()), (&admin, &auth, stand().issuer())]
+    for (own, others, plane) in [(&auth, &admin, stand().api()), (&admin, &auth, stand().issuer())]
     {
-        for route in routes.iter().filter(|route| !SHARED.contains(&route.as_str())) {
+        for route in own.iter().filter(|route| !SHARED.contains(&route.as_str())) {
             assert!(!others.contains(route), "{route} is on both planes");
             for method in ["GET", "POST", "DELETE", "OPTIONS"] {
                 let url = format!("{plane}{}", concrete(route));
@@ -110,7 +74,7 @@ fn every_route_of_a_plane_is_there() {
     let token = admin_token(stand());
     let mut client = stand().client();
     for (plane, base) in [("authd", stand().issuer()), ("admind", stand().api())] {
-        for route in of(plane) {
+        for route in routes(plane) {
             let url = format!("{base}{}", concrete(&route));
             let statuses =
                 ["GET", "POST"].map(|method| ask(&mut client, method, &url, &token).status);

@@ -12,7 +12,9 @@
 pub(crate) mod account;
 mod answers;
 pub(crate) mod arena;
+pub(crate) mod assertion;
 pub(crate) mod deferred;
+pub(crate) mod endpoints;
 mod flow;
 pub(crate) mod racing;
 pub(crate) mod statements;
