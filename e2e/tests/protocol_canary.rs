@@ -16,7 +16,9 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use e2e::bench::bench;
 use e2e::{Browser, Response, Stand, basic, bearer};
-use serde_json::json;
+use serde_json::{Value, json};
+use support::assertion::{Prover, TYPE};
+use support::deferred::*;
 use support::*;
 
 /// A secret and what it is.
@@ -31,7 +33,9 @@ struct Trail {
 
 impl Trail {
     fn plant(&mut self, what: &'static str, secret: &str) {
-        assert!(secret.len() >= 20, "{what} is too short to be looked for: {secret}");
+        // A user code has nine characters, and nothing else looks like one.
+        let enough = if what == "user code" { 9 } else { 20 };
+        assert!(secret.len() >= enough, "{what} is too short to be looked for: {secret}");
         self.canaries.push((what, secret.to_owned()));
     }
 
@@ -94,6 +98,81 @@ fn note_page(browser: &mut Browser, trail: &mut Trail) {
     }
 }
 
+/// What a person decides elsewhere, and what is pushed: each kind of secret that comes with it.
+fn live_elsewhere(stand: &Stand, trail: &mut Trail) {
+    let tv = device(stand, CANARY, "openid");
+    trail.plant("device code", &tv.device_code);
+    trail.plant("user code", &tv.user_code);
+    tv.decide(stand, BEN, "approve");
+    let got = Tokens::of(&tv.poll(stand));
+    trail.plant("device's access token", &got.access);
+    trail.hear(tv.poll(stand));
+
+    let told = "canary-notification-token-6b0e2f91c7d8a4";
+    trail.plant("notification token", told);
+    let id = auth_req_id(&CANARY.ask_for(stand, BEN, &[("client_notification_token", told)]));
+    trail.plant("auth_req_id", &id);
+    trail.hear(CANARY.poll_ciba(stand, &id));
+    let key = issue(stand, &Ask::new(KEY).scope("openid opentrusty:ciba"), BEN).access;
+    trail.plant("authenticator's token", &key);
+    let url = format!("{}/oauth/bc-authorize/complete", stand.issuer());
+    let list = stand.client().get_with(&url, bearer(&key)).expect(200).json();
+    let handle = list["requests"][0]["handle"].as_str().unwrap();
+    trail.plant("approval handle", handle);
+    let form = [("handle", handle), ("decision", "approve")];
+    stand.client().post_with(&url, &[bearer(&key)], &form).expect(204);
+    trail.hear(stand.client().post_with(&url, &[bearer(&key)], &form));
+    assert_eq!(sql(stand, "SELECT bearer FROM outbox WHERE kind = 'ciba_ping'"), told);
+    Tokens::of(&CANARY.poll_ciba(stand, &id));
+    trail.hear(CANARY.poll_ciba(stand, &id));
+
+    let ask = Ask::new(CANARY);
+    let mut pairs = ask.pairs();
+    pairs.retain(|(name, _)| *name != "client_id");
+    let reply = CANARY.call(stand, "/oauth/par", &pairs).expect(201).json();
+    let uri = reply["request_uri"].as_str().unwrap();
+    trail.plant("request_uri", uri.rsplit_once(':').unwrap().1);
+    let pairs = [("client_id", CANARY.id), ("request_uri", uri)];
+    let url = format!("{}/oauth/authorize?{}", stand.issuer(), e2e::query(&pairs));
+    walk(&mut stand.browser(), &url, BEN).away_parameter("code").unwrap();
+    trail.hear(stand.client().get(&url));
+}
+
+/// Clients that prove a key and that get random text, and a link that somebody asked for.
+fn live_otherwise(stand: &Stand, trail: &mut Trail) {
+    let over = json!({ "grant_types": ["client_credentials"], "scope": "orders:read",
+        "redirect_uris": [], "opaque_access_tokens": true });
+    let modern = Prover::new(stand, App { id: "canary-key", ..CANARY }, "ES256", &over);
+    let assertion = modern.assertion(stand);
+    trail.plant("assertion", &assertion);
+    let form = [
+        ("grant_type", "client_credentials"),
+        ("client_assertion_type", TYPE),
+        ("client_assertion", assertion.as_str()),
+    ];
+    let url = format!("{}/oauth/token", stand.issuer());
+    let got = Tokens::of(&stand.client().post(&url, &form));
+    trail.plant("opaque access token", &got.access);
+    trail.hear(stand.client().post(&url, &form));
+    modern.call(stand, "/oauth/introspect", &[("token", &got.access)]).expect(200);
+    trail.hear(userinfo(stand, &got.access));
+
+    let mut browser = stand.browser();
+    browser.open(&format!("{}/reset", stand.issuer()));
+    browser.submit(&[("username", BEN)]).response.expect(200);
+    let mail = sql(stand, "SELECT body FROM outbox WHERE kind = 'reset_mail'");
+    let mail: Value = serde_json::from_str(&mail).unwrap();
+    let link = mail["link"].as_str().unwrap();
+    trail.plant("reset link", link.rsplit_once('=').unwrap().1);
+    browser.open(link);
+    let new = "canary-reset-password-0d9a-more-words";
+    trail.plant("reset password", new);
+    browser.submit(&[("password", new)]).response.expect(200);
+    trail.hear(stand.client().get(link));
+    // What waits to be delivered is written out: the courier has delivered it.
+    sql(stand, "DELETE FROM outbox");
+}
+
 /// Everything goes wrong that can, with real secrets in the wrong places.
 fn go_wrong(stand: &Stand, trail: &mut Trail, tokens: &Tokens) {
     let issuer = stand.issuer();
@@ -129,6 +208,9 @@ fn go_wrong(stand: &Stand, trail: &mut Trail, tokens: &Tokens) {
             &json!({ "secret": value }),
         ));
         trail.hear(client.get_with(&format!("{}/api/v1/me", stand.api()), bearer(value)));
+        for answer in go_wrong_elsewhere(stand, value) {
+            trail.hear(answer);
+        }
         trail.hear(client.get(&format!("{}/api/v1/nothing?token={value}", stand.api())));
     }
     trail.hear(client.post_with(
@@ -138,6 +220,38 @@ fn go_wrong(stand: &Stand, trail: &mut Trail, tokens: &Tokens) {
     ));
     trail.hear(TWIN.refresh(stand, &tokens.refresh));
     trail.hear(CANARY.refresh(stand, &tokens.refresh));
+}
+
+/// The same secret at the endpoints of what is decided elsewhere, pushed or proven.
+fn go_wrong_elsewhere(stand: &Stand, value: &str) -> Vec<Response> {
+    let issuer = stand.issuer();
+    let wrong = format!("{value}x");
+    let hint = [
+        ("scope", "openid"),
+        ("id_token_hint", wrong.as_str()),
+        ("binding_message", value),
+        ("client_notification_token", value),
+    ];
+    let assertion = [
+        ("grant_type", "client_credentials"),
+        ("client_assertion_type", TYPE),
+        ("client_assertion", wrong.as_str()),
+    ];
+    let pairs = [("client_id", CANARY.id), ("request_uri", value)];
+    let mut client = stand.client();
+    vec![
+        CANARY.poll_device(stand, value),
+        CANARY.poll_ciba(stand, value),
+        CANARY.call(stand, "/oauth/bc-authorize", &hint),
+        CANARY.call(stand, "/oauth/device_authorization", &[("scope", value)]),
+        CANARY.call(stand, "/oauth/par", &[("redirect_uri", value), ("state", value)]),
+        client.post(&format!("{issuer}/oauth/token"), &assertion),
+        client.get(&format!("{issuer}/oauth/authorize?{}", e2e::query(&pairs))),
+        client.get_with(&format!("{issuer}/oauth/bc-authorize/complete"), bearer(&wrong)),
+        client.post(&format!("{issuer}/device"), &[("csrf", value), ("user_code", value)]),
+        client.post(&format!("{issuer}/ciba"), &[("csrf", value), ("handle", value)]),
+        client.post(&format!("{issuer}/reset"), &[("csrf", value), ("username", value)]),
+    ]
 }
 
 /// Sets a password by a link, with a weak one first.
@@ -202,13 +316,20 @@ fn w153_w168_no_secret_is_in_a_log_a_row_or_an_error() {
     say_everything(&mut stand, &format!("info,{}", loud.join(",")));
     let person =
         json!({ "email": CARLA, "password": CARLAS, "memberships": [{ "tenant": "acme" }] });
-    let app =
-        client(CANARY, &json!({ "skip_authorization": false, "scope": "openid offline_access" }));
+    let app = client(
+        CANARY,
+        &json!({ "skip_authorization": false, "scope": "openid offline_access",
+            "grant_types": ["authorization_code", "refresh_token", DEVICE, CIBA],
+            "backchannel_token_delivery_mode": "ping",
+            "backchannel_client_notification_endpoint": "https://canary.example.org/ping" }),
+    );
     stand.seed(&json!({ "users": [person], "clients": [app] }));
     let mut trail = Trail::default();
     trail.plant("client secret", CANARY.secret.unwrap());
     trail.plant("password", CARLAS);
     let tokens = live(&stand, &mut trail);
+    live_elsewhere(&stand, &mut trail);
+    live_otherwise(&stand, &mut trail);
     go_wrong(&stand, &mut trail, &tokens);
     enrol(&stand, &mut trail);
 
@@ -235,7 +356,7 @@ fn w153_w168_no_secret_is_in_a_log_a_row_or_an_error() {
             format!("{:?} {}", answer.headers, answer.text()),
         ));
     }
-    assert!(trail.canaries.len() > 15 && trail.answers.len() > 200);
+    assert!(trail.canaries.len() > 27 && trail.answers.len() > 600);
     let mut found = Vec::new();
     for (what, secret) in &trail.canaries {
         for spelling in spellings(secret) {

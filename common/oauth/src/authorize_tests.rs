@@ -365,6 +365,28 @@ fn w17_a_hint_about_somebody_else_never_gets_this_users_code() {
     ));
 }
 
+/// A request that was pushed, or begun, before the client lost what it is about.
+#[test]
+fn w33_what_a_client_lost_since_it_asked_is_neither_asked_for_nor_issued() {
+    let request = checked(&[]).unwrap();
+    let signed_in = SignedIn { auth_time: NOW, member: true, as_hinted: true };
+    let facts = Facts {
+        signed_in: Some(signed_in),
+        authenticated_here: true,
+        consented_here: true,
+        remembered: request.scopes.clone(),
+    };
+    let step = |change: serde_json::Value| next(&request, &client(&change), &facts, NOW);
+    assert_eq!(step(serde_json::json!({})), Step::Issue);
+    for (change, code) in [
+        (serde_json::json!({ "grant_types": [] }), ErrorCode::UnauthorizedClient),
+        (serde_json::json!({ "scope": "openid" }), ErrorCode::InvalidScope),
+    ] {
+        let step = step(change);
+        assert!(matches!(step, Step::Refuse(found, _) if found == code), "{step:?}");
+    }
+}
+
 proptest! {
     /// Whatever is asked and whatever is known: a code is issued only to a signed-in member, who consented
     /// to every scope or whose administrator did, and whose sign-in is as fresh as asked.

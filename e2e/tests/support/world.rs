@@ -96,6 +96,9 @@ pub(crate) const IDLE: App = confidential("idle-broker", "https://idle.example.o
 pub(crate) const RIVAL_BROKER: App =
     confidential("rival-broker", "https://rival-broker.example.org/unused");
 
+/// Has every grant and asks for consent; acts for people towards `other.example.org` without saying so.
+pub(crate) const WHOLE: App = confidential("whole", "https://whole.example.org/cb");
+
 /// `grant_type` of RFC 8693.
 pub(crate) const EXCHANGE: &str = "urn:ietf:params:oauth:grant-type:token-exchange";
 /// The audience that everybody in `acme` may reach through a broker.
@@ -217,6 +220,20 @@ pub(crate) fn machines() -> Value {
             policy(RIVAL_BROKER, "orders-api", OTHER, "delegation"),
             policy(RIVAL_BROKER, OTHER, OTHER, "delegation"),
         ]
+    })
+}
+
+/// One client with every grant, for the matrices: beside [`machines`].
+pub(crate) fn whole() -> Value {
+    let grants =
+        ["authorization_code", "refresh_token", "client_credentials", DEVICE, CIBA, EXCHANGE];
+    json!({
+        "clients": [client(WHOLE, &json!({ "skip_authorization": false, "grant_types": grants,
+            "scope": "openid profile email offline_access orders:read orders:write",
+            "audiences": ["orders-api", OTHER],
+            "post_logout_redirect_uris": ["https://whole.example.org/bye"] }))],
+        "exchange_policies": [{ "client_id": WHOLE.id, "subject_audience": "orders-api",
+            "target_audience": OTHER, "mode": "delegation" }]
     })
 }
 

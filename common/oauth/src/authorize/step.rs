@@ -1,7 +1,7 @@
 //! What comes next in an interaction: one pure function of what was asked, what is known, and the time.
 
 use super::Request;
-use crate::client::Client;
+use crate::client::{Client, GrantType};
 use crate::{ErrorCode, ScopeSet, Timestamp};
 
 /// Who is signed in at this browser, as far as this request is concerned.
@@ -44,6 +44,9 @@ pub enum Step {
 
 /// The one function that orders sign-in, consent and issue. Pure; no order of visits issues without both.
 pub fn next(request: &Request, client: &Client, facts: &Facts, now: Timestamp) -> Step {
+    if let Some(refusal) = lost(request, client) {
+        return refusal;
+    }
     let Some(user) = facts.signed_in else { return nobody(request) };
     // "If the End-User identified by the ID Token is already logged in …, the Authorization Server returns a
     // positive response; otherwise, it MUST return an error, such as login_required" (OIDC Core §3.1.2.1).
@@ -78,6 +81,20 @@ pub fn next(request: &Request, client: &Client, facts: &Facts, now: Timestamp) -
         return Step::Refuse(ErrorCode::AccessDenied, "the user may not use this application");
     }
     consent_step(request, client, facts)
+}
+
+/// What the client has lost since it made the request, or pushed it: nobody is asked for it, and no code is issued
+/// that nobody could redeem (W33).
+fn lost(request: &Request, client: &Client) -> Option<Step> {
+    if !client.metadata.grant_types.contains(&GrantType::AuthorizationCode) {
+        let description = "the client may no longer use the authorization code grant";
+        return Some(Step::Refuse(ErrorCode::UnauthorizedClient, description));
+    }
+    if !request.scopes.is_subset(&client.metadata.scope) {
+        let description = "the client may no longer ask for one of these scopes";
+        return Some(Step::Refuse(ErrorCode::InvalidScope, description));
+    }
+    None
 }
 
 /// The step while nobody is signed in: of a browser that brings no session nothing else need be known.
