@@ -94,6 +94,7 @@ fn run(lengths: Lengths) {
     let load = machine::load();
     let mut replay = Replay::begin(&mut stand, postmaster, CONNECTIONS_REPLAY, lengths.requests);
     tour(&stand, &key, &mut replay);
+    replay.check(&stand);
     rows.extend(beside(&limits, &measure, &replay));
 
     let mut out = std::io::stdout().lock();
