@@ -325,9 +325,11 @@ GRANT EXECUTE ON FUNCTION join_invited(integer) TO opentrusty_admind;
 
 -- A live access token as token exchange sees it (RFC 8693): one JSON object, because it is asked for twice in
 -- one query; NULL when no live token has this hash. `roles` beyond membership make a person an administrator.
-CREATE FUNCTION exchange_party(hash bytea) RETURNS jsonb LANGUAGE sql STABLE
+CREATE FUNCTION exchange_party(hash bytea) RETURNS jsonb LANGUAGE plpgsql STABLE
     SET search_path = pg_catalog, public, pg_temp AS $$
-    SELECT jsonb_build_object(
+BEGIN
+    -- plpgsql keeps its plan; a function in SQL that cannot be inlined is planned anew at each call.
+    RETURN (SELECT jsonb_build_object(
         'grant', g.id, 'ancestors', g.ancestors, 'client', c.id, 'tenant', c.tenant_id, 'user', g.user_id,
         'administers', EXISTS (SELECT FROM role_assignments r
             WHERE r.user_id = g.user_id AND r.role <> 'tenant_member'
@@ -336,8 +338,8 @@ CREATE FUNCTION exchange_party(hash bytea) RETURNS jsonb LANGUAGE sql STABLE
         'act', g.act, 'scopes', a.scopes, 'audiences', a.audiences, 'details', a.authorization_details,
         'expires_at', floor(extract(epoch FROM a.expires_at))::bigint)
     FROM access_tokens a JOIN live_grants g ON g.id = a.grant_id JOIN clients c ON c.id = g.client
-    WHERE a.token_hash = hash AND a.revoked_at IS NULL AND a.expires_at > now()
-$$;
+    WHERE a.token_hash = hash AND a.revoked_at IS NULL AND a.expires_at > now());
+END $$;
 REVOKE ALL ON FUNCTION exchange_party(bytea) FROM PUBLIC;
 GRANT EXECUTE ON FUNCTION exchange_party(bytea) TO opentrusty_authd;
 
