@@ -300,6 +300,20 @@ fn say_everything(stand: &mut Stand, filter: &str) {
     stand.wait_ready();
 }
 
+/// The person and the client with secrets of their own.
+fn register(stand: &Stand) {
+    let person =
+        json!({ "email": CARLA, "password": CARLAS, "memberships": [{ "tenant": "acme" }] });
+    let app = client(
+        CANARY,
+        &json!({ "skip_authorization": false, "scope": "openid offline_access",
+            "grant_types": ["authorization_code", "refresh_token", DEVICE, CIBA],
+            "backchannel_token_delivery_mode": "ping",
+            "backchannel_client_notification_endpoint": "https://canary.example.org/ping" }),
+    );
+    stand.seed(&json!({ "users": [person], "clients": [app] }));
+}
+
 #[test]
 fn w153_w168_no_secret_is_in_a_log_a_row_or_an_error() {
     let mut stand = populated(1);
@@ -314,16 +328,7 @@ fn w153_w168_no_secret_is_in_a_log_a_row_or_an_error() {
         "oauth=trace",
     ];
     say_everything(&mut stand, &format!("info,{}", loud.join(",")));
-    let person =
-        json!({ "email": CARLA, "password": CARLAS, "memberships": [{ "tenant": "acme" }] });
-    let app = client(
-        CANARY,
-        &json!({ "skip_authorization": false, "scope": "openid offline_access",
-            "grant_types": ["authorization_code", "refresh_token", DEVICE, CIBA],
-            "backchannel_token_delivery_mode": "ping",
-            "backchannel_client_notification_endpoint": "https://canary.example.org/ping" }),
-    );
-    stand.seed(&json!({ "users": [person], "clients": [app] }));
+    register(&stand);
     let mut trail = Trail::default();
     trail.plant("client secret", CANARY.secret.unwrap());
     trail.plant("password", CARLAS);

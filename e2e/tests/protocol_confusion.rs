@@ -4,6 +4,7 @@
 #![expect(
     clippy::unwrap_used,
     clippy::panic,
+    clippy::indexing_slicing,
     reason = "helpers of tests: a failure here is the failure of the test that asked"
 )]
 
@@ -148,7 +149,6 @@ fn give(stand: &Stand) -> Given<'_> {
     browser.open(&ask().with("prompt", "login").url(stand));
     let interaction = browser.page().field("interaction").unwrap();
     let cookie = |browser: &mut Browser, name: &str| browser.client().cookies()[name].clone();
-    let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap().as_secs();
     let mut texts = vec![
         ("code", code),
         ("access token", live.access),
@@ -164,7 +164,7 @@ fn give(stand: &Stand) -> Given<'_> {
         ("session", cookie(&mut browser, SESSION)),
         ("browser", cookie(&mut browser, BROWSER)),
         ("admin access token", admin["access_token"].as_str().unwrap().to_owned()),
-        ("assertion", prover.until(stand, now + 290)),
+        ("assertion", prover.lasting(stand, 290)),
         ("enrolment link", link),
         ("interaction", interaction),
     ];
@@ -190,7 +190,7 @@ fn refuse(given: &mut Given<'_>, sink: &str, text: &str) {
     let at = |path: &str| format!("{}{path}", stand.issuer());
     match sink {
         "code" => {
-            assert_tok(&WHOLE.redeem(stand, text, &given.waiting.pkce.verifier), "invalid_grant")
+            assert_tok(&WHOLE.redeem(stand, text, &given.waiting.pkce.verifier), "invalid_grant");
         }
         "refresh_token" => assert_tok(&WHOLE.refresh(stand, text), "invalid_grant"),
         "device_code" => assert_tok(&WHOLE.poll_device(stand, text), "invalid_grant"),

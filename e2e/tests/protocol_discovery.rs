@@ -116,6 +116,14 @@ fn listed(value: &Value) -> Vec<&str> {
     all.iter().map(|one| one.as_str().unwrap()).collect()
 }
 
+/// Tries every value of a list.
+#[track_caller]
+fn each(party: &Party<'_>, value: &Value, tried: fn(&Party<'_>, &str)) {
+    for one in listed(value) {
+        tried(party, one);
+    }
+}
+
 /// Uses a member of the document for real.
 #[track_caller]
 fn tried(party: &Party<'_>, member: &str, value: &Value) {
@@ -123,7 +131,7 @@ fn tried(party: &Party<'_>, member: &str, value: &Value) {
         "issuer" => assert_eq!(value, party.stand.issuer()),
         "jwks_uri" => drop(party.issue(&Ask::new(TWIN), BEN)),
         one if one.ends_with("_endpoint") => endpoint(party, one),
-        "scopes_supported" => listed(value).into_iter().for_each(|scope| one_scope(party, scope)),
+        "scopes_supported" => each(party, value, one_scope),
         "claims_supported" => claims(party, &listed(value)),
         "response_types_supported" => {
             for kind in listed(value) {
@@ -136,15 +144,9 @@ fn tried(party: &Party<'_>, member: &str, value: &Value) {
                 );
             }
         }
-        "response_modes_supported" => {
-            listed(value).into_iter().for_each(|mode| one_mode(party, mode))
-        }
-        "grant_types_supported" => {
-            listed(value).into_iter().for_each(|grant| one_grant(party, grant))
-        }
-        "prompt_values_supported" => {
-            listed(value).into_iter().for_each(|one| one_prompt(party, one))
-        }
+        "response_modes_supported" => each(party, value, one_mode),
+        "grant_types_supported" => each(party, value, one_grant),
+        "prompt_values_supported" => each(party, value, one_prompt),
         "subject_types_supported" => {
             assert_eq!(listed(value), ["pairwise"]);
             let of =
@@ -170,10 +172,10 @@ fn tried(party: &Party<'_>, member: &str, value: &Value) {
             }
         }
         "authorization_details_types_supported" => {
-            listed(value).into_iter().for_each(|kind| one_detail(party, kind));
+            each(party, value, one_detail);
         }
         "backchannel_token_delivery_modes_supported" => {
-            listed(value).into_iter().for_each(|mode| one_delivery(party, mode));
+            each(party, value, one_delivery);
         }
         one if one.contains("_auth_") => authentication(party, one, &listed(value)),
         "id_token_signing_alg_values_supported" => {
@@ -181,7 +183,7 @@ fn tried(party: &Party<'_>, member: &str, value: &Value) {
             for needed in ["RS256", "ES256", "PS256", "ES384", "EdDSA"] {
                 assert!(all.contains(&needed), "{all:?}");
             }
-            all.into_iter().for_each(|algorithm| one_algorithm(party, algorithm));
+            each(party, value, one_algorithm);
         }
         other => flag(party, other, value),
     }
@@ -373,12 +375,12 @@ fn asked_for(party: &Party<'_>, app: App, more: e2e::Form<'_>) -> String {
 fn one_delivery(party: &Party<'_>, mode: &str) {
     sql(party.stand, "DELETE FROM outbox");
     let token = ("client_notification_token", "a-token-of-36-characters-that-is-ours");
-    let (app, more) = match mode {
+    let (app, form) = match mode {
         "poll" => (BANK, &[][..]),
         "ping" => (SHOP, &[token][..]),
         other => panic!("advertised, and not known here: {other}"),
     };
-    let id = asked_for(party, app, more);
+    let id = asked_for(party, app, form);
     let told = sql(party.stand, "SELECT bearer FROM outbox WHERE kind = 'ciba_ping'");
     assert_eq!(told, if mode == "ping" { token.1 } else { "" });
     let form = [("grant_type", CIBA), ("auth_req_id", id.as_str())];
@@ -434,7 +436,9 @@ fn authentication(party: &Party<'_>, member: &str, all: &[&str]) {
                     other => panic!("advertised, and not known here: {other}"),
                 })
                 .collect();
-            proofs.into_iter().for_each(|proof| proven(party, endpoint, proof));
+            for proof in proofs {
+                proven(party, endpoint, proof);
+            }
         }
         "signing_alg_values_supported" => {
             for algorithm in all {

@@ -1,14 +1,13 @@
 //! A client that proves who it is with a key (RFC 7523), for each algorithm that there is.
 
 use std::process::Command;
-use std::time::{SystemTime, UNIX_EPOCH};
 
 use e2e::{Response, Stand};
 use jsonwebtoken::jwk::Jwk;
 use jsonwebtoken::{Algorithm, EncodingKey, Header, encode};
 use serde_json::{Value, json};
 
-use super::{App, client, random};
+use super::{App, client, random, sql};
 
 pub(crate) const TYPE: &str = "urn:ietf:params:oauth:client-assertion-type:jwt-bearer";
 /// The algorithms of [`Prover::new`].
@@ -37,12 +36,13 @@ impl Prover {
 
     /// An assertion that is good once, for a minute.
     pub(crate) fn assertion(&self, stand: &Stand) -> String {
-        let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_secs();
-        self.until(stand, now + 60)
+        self.lasting(stand, 60)
     }
 
-    /// An assertion with another end, in seconds since the epoch.
-    pub(crate) fn until(&self, stand: &Stand, end: u64) -> String {
+    /// An assertion that ends in so many seconds.
+    pub(crate) fn lasting(&self, stand: &Stand, seconds: u64) -> String {
+        let now: u64 = sql(stand, "SELECT floor(extract(epoch FROM now()))").parse().unwrap();
+        let end = now + seconds;
         let claims = json!({ "iss": self.app.id, "sub": self.app.id, "aud": stand.issuer(),
             "jti": random(), "exp": end });
         encode(&Header::new(self.algorithm), &claims, &self.key).unwrap()
