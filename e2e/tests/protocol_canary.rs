@@ -101,7 +101,7 @@ fn note_page(browser: &mut Browser, trail: &mut Trail) {
 /// What a person decides elsewhere, and what is pushed: each kind of secret that comes with it.
 fn live_elsewhere(stand: &Stand, trail: &mut Trail) {
     let tv = device(stand, CANARY, "openid");
-    trail.plant("device code", &tv.device_code);
+    trail.plant("device code", &tv.secret);
     trail.plant("user code", &tv.user_code);
     tv.decide(stand, BEN, "approve");
     let got = Tokens::of(&tv.poll(stand));

@@ -155,7 +155,7 @@ fn give(stand: &Stand) -> Given<'_> {
         ("opaque access token", opaque),
         ("refresh token", live.refresh),
         ("ID token", live.id),
-        ("device code", tv.device_code),
+        ("device code", tv.secret),
         ("user code", tv.user_code),
         ("auth_req_id", ciba),
         ("approval handle", list["requests"][0]["handle"].as_str().unwrap().to_owned()),

@@ -188,7 +188,7 @@ fn machines_of(made: &mut Made<'_>) {
     made.browser.open(&format!("{}/device", stand.issuer()));
     made.browser.submit(&[("user_code", &tv.user_code)]);
     made.browser.submit(&[("decision", "approve")]).response.expect(200);
-    made.grant(DEVICE, &[("device_code", &tv.device_code)]);
+    made.grant(DEVICE, &[("device_code", &tv.secret)]);
     let id = auth_req_id(&WHOLE.ask_for(stand, BEN, &[]));
     made.browser.open(&format!("{}/ciba", stand.issuer()));
     made.browser.submit(&[("decision", "approve")]).response.expect(200);
