@@ -3,7 +3,7 @@
 
 use std::collections::HashSet;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use oauth::ids::UserId;
 use signer::{Changed, KeySet, SignerError};
@@ -19,6 +19,8 @@ use crate::store::{Issuer, KeyChange, KeyRow, StoreError, destroyed, record};
 
 /// How often keys are looked at, once everything needed is there; more often until then.
 const KEYS: Duration = Duration::from_secs(10);
+/// How often it is looked whether a tenant has got an issuer of its own.
+const GLANCE: Duration = Duration::from_secs(1);
 const EAGER: Duration = Duration::from_millis(250);
 /// Most steps that are taken in one go.
 const STEPS: usize = 32;
@@ -56,7 +58,24 @@ pub(crate) async fn keep_keys(app: Arc<App>) {
                 tracing::info!(%failure, "waiting for signing keys");
             }
         }
-        tokio::time::sleep(if app.keys().is_complete() { KEYS } else { EAGER }).await;
+        if app.keys().is_complete() {
+            pause(&app).await;
+        } else {
+            tokio::time::sleep(EAGER).await;
+        }
+    }
+}
+
+/// Until keys are looked at again; sooner when a tenant has got an issuer of its own meanwhile.
+async fn pause(app: &App) {
+    let known = app.store.issuers_number().await.ok();
+    let until = Instant::now() + KEYS;
+    while Instant::now() < until {
+        tokio::time::sleep(GLANCE).await;
+        let there = app.store.issuers_number().await.ok();
+        if there.is_some() && there != known {
+            return;
+        }
     }
 }
 

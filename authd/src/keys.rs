@@ -19,6 +19,8 @@ use crate::issuer::{Issuer, Issuers, Site};
 /// How often the statements are read again: a staged key is in the JWKS this soon, while it may sign only
 /// after verifiers' caches have expired.
 const INTERVAL: Duration = Duration::from_secs(5);
+/// How often it is looked whether a tenant has got an issuer of its own.
+const GLANCE: Duration = Duration::from_secs(1);
 /// The same, while something that is needed is missing.
 const EAGER: Duration = Duration::from_millis(250);
 
@@ -65,7 +67,26 @@ pub(crate) async fn keep_fresh(app: Arc<App>) {
         if let Err(failure) = outcome {
             tracing::debug!(%failure, "signing keys could not be refreshed");
         }
-        tokio::time::sleep(if complete { INTERVAL } else { EAGER }).await;
+        if complete {
+            pause(&app).await;
+        } else {
+            tokio::time::sleep(EAGER).await;
+        }
+    }
+}
+
+/// Until the next refresh is due; sooner when there is an issuer more or less, or one that waits for its keys.
+async fn pause(app: &App) {
+    let issuers = app.keys.current();
+    let waiting = issuers.tenants.values().any(|issuer| !issuer.is_ready());
+    let known = 1 + issuers.tenants.len();
+    let until = Instant::now() + INTERVAL;
+    while Instant::now() < until {
+        tokio::time::sleep(GLANCE).await;
+        let there = app.store.issuers_number().await;
+        if waiting || there.is_ok_and(|there| there != known) {
+            return;
+        }
     }
 }
 

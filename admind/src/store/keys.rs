@@ -76,6 +76,13 @@ impl Store {
         Ok((locked == Some(true)).then_some(transaction))
     }
 
+    /// How many issuers there are.
+    pub(crate) async fn issuers_number(&self) -> Result<i64, StoreError> {
+        Ok(sqlx::query_scalar!(r#"SELECT count(*) AS "count!" FROM issuers"#)
+            .fetch_one(&self.pool)
+            .await?)
+    }
+
     /// Every issuer, the platform's first.
     pub(crate) async fn issuers(&self) -> Result<Vec<Issuer>, StoreError> {
         Ok(sqlx::query_as!(

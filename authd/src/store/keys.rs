@@ -8,6 +8,14 @@ use super::{Store, StoreError};
 use crate::keys::IssuerRow;
 
 impl Store {
+    /// How many issuers there are.
+    pub(crate) async fn issuers_number(&self) -> Result<usize, StoreError> {
+        let number = sqlx::query_scalar!(r#"SELECT count(*) AS "count!" FROM issuers"#)
+            .fetch_one(&self.pool)
+            .await?;
+        Ok(usize::try_from(number).unwrap_or(usize::MAX))
+    }
+
     /// Every issuer with the statements about its keys that are not destroyed, to be handed to keyd. A row too
     /// short to hold a MAC goes along as it is: keyd will refuse it, and say so.
     pub(crate) async fn issuers(&self) -> Result<Vec<IssuerRow>, StoreError> {
