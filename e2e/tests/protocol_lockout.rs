@@ -167,7 +167,15 @@ fn w133_no_door_is_left_without_the_throttle() {
     let stand =
         Stand::start(&Options { set: vec![("authd.client_attempts", "3")], ..Options::default() });
     stand.seed(&world());
-    let doors = ["/oauth/token", "/oauth/par", "/oauth/introspect", "/oauth/revoke"];
+    support::endpoints::assert_complete();
+    // Who posts to these is a person, a bearer, or nobody in particular; every other machine is a client.
+    let not_a_client =
+        ["/oauth/authorize", "/oauth/userinfo", "/oauth/logout", "/oauth/bc-authorize/complete"];
+    let doors: Vec<&str> = support::endpoints::posted()
+        .into_iter()
+        .filter(|path| path.starts_with("/oauth/") && !not_a_client.contains(path))
+        .collect();
+    assert!(doors.len() >= 6, "{doors:?}");
     let mut client = stand.client();
     let mut wrong = |path: &str, id: &str| {
         let form = [("grant_type", "client_credentials"), ("token", "x")];
