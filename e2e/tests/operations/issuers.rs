@@ -4,7 +4,7 @@ use std::io::Write as _;
 use std::time::Duration;
 
 use e2e::bench::until;
-use e2e::people::{MEMBER, app};
+use e2e::people::{MEMBER, plain};
 use e2e::{Options, Stand, tokens};
 use serde_json::json;
 
@@ -62,8 +62,8 @@ fn w144_w173_a_tenants_issuer_has_keys_of_its_own_and_none_of_the_platforms_clas
     assert_eq!(jwks(&stand, 0), before);
     let foreign: Vec<&str> = of(&alpha).iter().map(|key| text(key, "kid")).collect();
     assert!(!kids(&before).iter().any(|kid| foreign.contains(&kid.as_str())));
-    let got = app(&stand).tokens(&mut stand.browser(), MEMBER);
-    tokens::verify(text(&got, "id_token"), &before, stand.issuer(), "app").unwrap();
+    let got = plain(&stand).tokens(&mut stand.browser(), MEMBER);
+    tokens::verify(text(&got, "id_token"), &before, stand.issuer(), "plain").unwrap();
 
     // A platform's statement that somebody writes down as the tenant's is no key of the tenant.
     let planted = "planted-0000000000000A";
