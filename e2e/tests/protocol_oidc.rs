@@ -32,7 +32,7 @@ fn age(stand: &Stand, browser: &mut Browser, seconds: u32) {
 }
 
 fn now(stand: &Stand) -> i64 {
-    sql(stand, "SELECT extract(epoch FROM clock_timestamp())::bigint").parse().unwrap()
+    sql(stand, "SELECT floor(extract(epoch FROM clock_timestamp()))::bigint").parse().unwrap()
 }
 
 fn auth_time(tokens: &Tokens) -> i64 {
