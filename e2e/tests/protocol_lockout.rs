@@ -78,7 +78,8 @@ fn w130_sixty_four_guesses_at_once_on_two_nodes_are_five() {
     assert_eq!(failures(&stand), FREE, "a refused attempt was verified");
     for answer in answers.iter().filter(|answer| answer.status == 429) {
         let wait: u32 = answer.header("retry-after").unwrap().parse().unwrap();
-        assert!((1..=30).contains(&wait), "{wait}");
+        // A statement that began before the door was shut counts from its own beginning.
+        assert!((1..=31).contains(&wait), "{wait}");
     }
 }
 
