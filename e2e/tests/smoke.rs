@@ -1,7 +1,9 @@
 //! The bench itself: an installation comes up whole, its parts keep to themselves, and it goes away.
 
 use std::path::Path;
+use std::time::Duration;
 
+use e2e::bench::until;
 use e2e::{Connection, Options, Racer, Stand, race};
 use serde_json::Value;
 use url::Url;
@@ -22,16 +24,20 @@ fn an_installation_comes_up_and_publishes_its_issuer_and_keys() {
 #[test]
 fn both_nodes_publish_the_same_keys_under_one_issuer() {
     let stand = Stand::start(&Options { nodes: 2, ..Options::default() });
-    let answers: Vec<Value> = (0..2)
-        .map(|node| {
-            let mut client = stand.client_of(node);
-            let url = format!("{}/.well-known/openid-configuration", stand.issuer());
-            let discovery = client.get(&url).expect(200).json();
-            assert_eq!(discovery["issuer"], stand.issuer());
-            client.get(discovery["jwks_uri"].as_str().unwrap()).expect(200).json()
-        })
-        .collect();
-    assert_eq!(answers[0], answers[1]);
+    let published = |node: usize| {
+        let mut client = stand.client_of(node);
+        let url = format!("{}/.well-known/openid-configuration", stand.issuer());
+        let discovery = client.get(&url).expect(200).json();
+        assert_eq!(discovery["issuer"], stand.issuer());
+        client.get(discovery["jwks_uri"].as_str().unwrap()).expect(200).json()
+    };
+    stand.wait_for_keys();
+    // Each node looks for itself, every few seconds; what is made after the first keys comes to one sooner.
+    let whole = |keys: &Value| keys["keys"].as_array().is_some_and(|keys| keys.len() == 6);
+    until("both nodes publish every key", Duration::from_secs(30), || {
+        (whole(&published(0)) && whole(&published(1))).then_some(())
+    });
+    assert_eq!(published(0), published(1));
 }
 
 #[test]
