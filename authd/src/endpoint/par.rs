@@ -25,6 +25,10 @@ pub(crate) async fn post(app: &Site<'_>, request: &Request) -> Result<Response, 
         let description = "the client may not use the authorization code grant";
         return Err(Error::new(ErrorCode::UnauthorizedClient, description).into());
     }
+    // Whoever names a public client has proved nothing and leaves a row behind (W136).
+    if asker.metadata.is_public() {
+        app.admit_anonymous(request)?;
+    }
     let unbound = Unbound::pushed(form, &asker)?;
     let bound = unbound.bind(&asker).map_err(|error| match error {
         PageError::RedirectUri => {
