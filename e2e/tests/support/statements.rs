@@ -7,6 +7,9 @@ use e2e::bench::bench;
 
 use super::sql;
 
+/// Issuers and keys are looked after each second, whether or not somebody signs in.
+const OF_THE_KEYS: [&str; 3] = ["signing_keys", "SELECT i.url, i", "FROM issuers"];
+
 /// What authd says to PostgreSQL while `act` runs, statement by statement.
 pub(crate) fn statements(stand: &Stand, act: impl FnOnce()) -> Vec<String> {
     let admin = |text: &str| bench().psql("postgres", "postgres", text).unwrap();
@@ -28,8 +31,7 @@ pub(crate) fn statements(stand: &Stand, act: impl FnOnce()) -> Vec<String> {
     let own = format!("{}|opentrusty_authd|", stand.database());
     text.lines()
         .filter_map(|line| line.strip_prefix(&own)?.split_once("execute ")?.1.split_once(": "))
-        // Keys are looked after whether or not somebody signs in.
-        .filter(|(_, text)| !text.contains("signing_keys") && !text.starts_with("SELECT i.url, i"))
+        .filter(|(_, text)| !OF_THE_KEYS.iter().any(|part| text.contains(part)))
         .map(|(_, text)| text.to_owned())
         .collect()
 }

@@ -1,6 +1,7 @@
 //! The same acts free and inside a daemon's sandbox, as the daemon's user, from a thread that was started
 //! after it was entered. What is denied inside and possible outside is Landlock's doing.
 
+use std::io::{Read as _, Write as _};
 use std::net::TcpListener;
 use std::os::linux::net::SocketAddrExt as _;
 use std::os::unix::fs::PermissionsExt;
@@ -146,9 +147,12 @@ struct Bystander(Child);
 impl Bystander {
     fn of(daemon: &str) -> Self {
         // It ends when its standard input does.
-        let child =
-            as_user(&user(daemon), "cat").stdin(Stdio::piped()).stdout(Stdio::null()).spawn();
-        Self(child.unwrap())
+        let mut child =
+            as_user(&user(daemon), "cat").stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap();
+        // Until it has answered, the process may still be root's, on its way to that user.
+        child.stdin.as_mut().unwrap().write_all(b"?").unwrap();
+        child.stdout.as_mut().unwrap().read_exact(&mut [0]).unwrap();
+        Self(child)
     }
 }
 
