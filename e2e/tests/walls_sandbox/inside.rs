@@ -147,8 +147,11 @@ struct Bystander(Child);
 impl Bystander {
     fn of(daemon: &str) -> Self {
         // It ends when its standard input does.
-        let mut child =
-            as_user(&user(daemon), "cat").stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap();
+        let mut child = as_user(&user(daemon), "cat")
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .spawn()
+            .unwrap();
         // Until it has answered, the process may still be root's, on its way to that user.
         child.stdin.as_mut().unwrap().write_all(b"?").unwrap();
         child.stdout.as_mut().unwrap().read_exact(&mut [0]).unwrap();
