@@ -9,7 +9,7 @@
 #[expect(dead_code, reason = "each binary of the protocol tests uses its part of the support")]
 mod support;
 
-use e2e::{Browser, Options, Racer, Stand, basic, query, race};
+use e2e::{Browser, Options, Racer, Response, Stand, basic, query, race};
 use support::*;
 use url::Url;
 
@@ -199,4 +199,38 @@ fn w133_no_door_is_left_without_the_throttle() {
     }
     // A right credential is never refused for somebody's failures.
     assert_inactive(&WEB.introspect(&stand, "x"));
+}
+
+#[test]
+fn w136_a_network_that_proves_nothing_leaves_so_many_rows_behind_at_every_door_and_no_more() {
+    let set = vec![("authd.anonymous_burst", "3"), ("authd.anonymous_per_s", "1")];
+    let stand = Stand::start(&Options { set, ..Options::default() });
+    stand.seed(&world());
+    let push = |app: App| {
+        let ask = Ask::new(app).without("client_id");
+        ask.app.call(&stand, "/oauth/par", &ask.pairs())
+    };
+    let rows = |table: &str| sql(&stand, &format!("SELECT count(*) FROM {table}"));
+    let doors: [(&str, &dyn Fn() -> Response); 3] = [
+        ("interactions", &|| Ask::new(SPA).send(&stand)),
+        ("pushed_requests", &|| push(SPA)),
+        ("deferred_requests", &|| {
+            TV.call(&stand, "/oauth/device_authorization", &[("scope", "openid")])
+        }),
+    ];
+    for (table, door) in doors {
+        // One grows back each second, and no second is needed for so many.
+        let refused = (0..20).find_map(|_| {
+            let before = rows(table);
+            let answer = door();
+            (answer.status == 429).then_some((answer, before))
+        });
+        let (answer, before) = refused.unwrap_or_else(|| panic!("{table}: never refused"));
+        assert_eq!(answer.header("retry-after"), Some("1"), "{table}");
+        assert_eq!(rows(table), before, "{table}");
+    }
+    // Who proves who they are does not pay for those who do not.
+    for _ in 0..5 {
+        push(WEB).expect(201);
+    }
 }

@@ -8,7 +8,7 @@ use e2e::bench::bench;
 use super::sql;
 
 /// Issuers and keys are looked after each second, whether or not somebody signs in.
-const OF_THE_KEYS: [&str; 3] = ["signing_keys", "SELECT i.url, i", "FROM issuers"];
+const OF_THE_KEYS: [&str; 3] = ["signing_keys", "SELECT i.url, i", "AS \"count!\" FROM issuers"];
 
 /// What authd says to PostgreSQL while `act` runs, statement by statement.
 pub(crate) fn statements(stand: &Stand, act: impl FnOnce()) -> Vec<String> {
