@@ -123,7 +123,11 @@ async function play(stage, origin) {
   };
   // In a frame on another site the issuer sees nobody: the cookie stays away.
   seen.in_frame = await ask(page, ['signinSilent', { forceIframeAuth: true }]);
+  const opened = page.waitForEvent('popup');
   const third = await ask(page, ['signinPopup']);
+  // The library hands the user over before its window has gone.
+  const popup = await opened;
+  if (!popup.isClosed()) await popup.waitForEvent('close');
   seen.in_popup = { same_subject: third.profile?.sub === first.profile.sub, error: third.error ?? null };
   seen.windows = context.pages().length;
 
