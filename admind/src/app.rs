@@ -8,6 +8,7 @@ use std::time::Duration;
 use host::config::ConfigError;
 use host::exit::Fatal;
 use host::sandbox::{Entered, Policy};
+use secrecy::ExposeSecret as _;
 use signer::{KeySet, Signer};
 use sqlx::PgPool;
 use uuid::Uuid;
@@ -105,10 +106,12 @@ impl App {
     }
 }
 
-/// What admind touches after start: certificates that are replaced while it runs.
+/// What admind touches after start: certificates that are replaced while it runs, and what a database that is
+/// reached by TCP takes.
 pub(crate) fn policy(config: &Config) -> std::io::Result<Policy> {
     let read = Tls::folders(&config.tls_certificate, &config.tls_key)?;
-    Ok(Policy { read, ..Policy::default() })
+    let policy = Policy { read, ..Policy::default() };
+    Ok(policy.and(host::database::reach(config.database_url.expose_secret())))
 }
 
 /// Certificate and key, read once before the sandbox closes: what is wrong with them is a matter of settings.

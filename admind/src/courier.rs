@@ -9,33 +9,27 @@ mod address;
 mod config;
 mod keys;
 mod outbound;
-mod resolver;
 mod rounds;
 mod store;
 mod target;
 
 use std::pin::pin;
-use std::str::FromStr as _;
 use std::sync::Arc;
 use std::time::Duration;
 
 use ::store::schema::Unfit;
 use host::args::Args;
-use host::config::ConfigError;
 use host::exit::Fatal;
+use host::resolver::{self, Resolver};
 use host::sandbox::{Entered, Policy};
 use secrecy::{ExposeSecret as _, SecretString};
-use sqlx::postgres::PgConnectOptions;
 
 use config::Config;
 use outbound::Outbound;
-use resolver::Resolver;
 use store::Store;
 
 /// How often an unmet condition of start-up is looked at again.
 const RETRY: Duration = Duration::from_millis(500);
-/// Where names are asked for when an answer does not fit into a datagram.
-const DNS: u16 = 53;
 
 /// What every errand shares.
 struct Courier {
@@ -55,7 +49,8 @@ pub(crate) fn run(args: &Args) -> Result<(), Fatal> {
     host::sandbox::harden(config.memory_lock)?;
     let outbound = Outbound::new(config.ca.as_deref(), config.ports.clone(), config.allow.clone())?;
     let resolver = Resolver::now();
-    let entered = host::sandbox::enter(config.sandbox, &policy(&config)?)?;
+    let confined = host::sandbox::enter(config.sandbox, &policy(&config))?;
+    let entered = confined.seal(&host::sandbox::syscalls::COURIER)?;
     let runtime =
         tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(Fatal::start)?;
     let ended = runtime.block_on(serve(entered, config, outbound, &resolver));
@@ -79,6 +74,7 @@ async fn serve(
         jwks_max_age_s: config.jwks_max_age_s,
     };
     host::systemd::ready();
+    web::vouch();
     let mut stop = pin!(web::terminated());
     tokio::select! {
         admitted = courier.admission() => admitted?,
@@ -103,15 +99,9 @@ impl Courier {
 }
 
 /// The resolver's files to read; https, the other ports of the settings, DNS and the database to connect to.
-fn policy(config: &Config) -> Result<Policy, ConfigError> {
-    let database =
-        PgConnectOptions::from_str(config.database_url.expose_secret()).map_err(|_| {
-            ConfigError::new("database_url", "is no connection URL", "see docs/configuration.md")
-        })?;
+fn policy(config: &Config) -> Policy {
     let mut connect_tcp = config.ports.clone();
-    connect_tcp.extend([target::HTTPS, DNS]);
-    if database.get_socket().is_none() {
-        connect_tcp.push(database.get_port());
-    }
-    Ok(Policy { read: Resolver::paths(), connect_tcp, ..Policy::default() })
+    connect_tcp.extend([target::HTTPS, resolver::DNS]);
+    let policy = Policy { read: Resolver::paths(), connect_tcp, ..Policy::default() };
+    policy.and(host::database::reach(config.database_url.expose_secret()))
 }

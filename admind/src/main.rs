@@ -59,7 +59,8 @@ fn run(args: &Args) -> Result<(), Fatal> {
     })?;
     host::descriptors::raise_limit()?;
     let tls = app::tls(&config)?;
-    let entered = host::sandbox::enter(config.sandbox, &app::policy(&config)?)?;
+    let confined = host::sandbox::enter(config.sandbox, &app::policy(&config)?)?;
+    let entered = confined.seal(&host::sandbox::syscalls::ADMIND)?;
     let runtime =
         tokio::runtime::Builder::new_multi_thread().enable_all().build().map_err(Fatal::start)?;
     runtime.block_on(async {

@@ -11,6 +11,7 @@ use host::sandbox::{Entered, Policy};
 use oauth::secret::Kind;
 use oauth::throttle::{Door, Key};
 use oauth::{Plain, Timestamp};
+use secrecy::ExposeSecret as _;
 use signer::Signer;
 use sqlx::PgPool;
 use tokio::sync::OnceCell;
@@ -148,11 +149,12 @@ pub(crate) fn remaining_s(end: Timestamp, now: Timestamp) -> u32 {
     u32::try_from(end.since(now)).unwrap_or(u32::MAX)
 }
 
-/// What authd touches after start: certificates that are replaced while it runs, name service files that
-/// PostgreSQL's client may read, and two Unix sockets.
+/// What authd touches after start: certificates that are replaced while it runs, what a database that is
+/// reached by TCP takes, and two Unix sockets.
 pub(crate) fn policy(config: &Config) -> std::io::Result<Policy> {
     let read = Tls::folders(&config.tls_certificate, &config.tls_key)?;
-    Ok(Policy { read, ..Policy::default() })
+    let policy = Policy { read, ..Policy::default() };
+    Ok(policy.and(host::database::reach(config.database_url.expose_secret())))
 }
 
 /// Certificate and key, read once before the sandbox closes: what is wrong with them is a matter of settings.

@@ -13,6 +13,7 @@ use std::sync::atomic::{AtomicU16, AtomicU32, Ordering};
 use std::time::{Duration, Instant};
 
 use crate::http::Trust;
+use crate::trace;
 
 /// The database that every stand's own is copied from.
 const TEMPLATE: &str = "opentrusty_template";
@@ -183,6 +184,9 @@ impl Bench {
                 panic!("{} is not there ({error}); `make test` builds it first", from.display())
             });
             mode(&bin.join(program), 0o755);
+            if let Some(folder) = trace::folder() {
+                trace::wrap(&bin.join(program), &folder);
+            }
         }
         bin
     }

@@ -31,6 +31,7 @@ mod routes;
 mod stand;
 pub mod timing;
 pub mod tokens;
+mod trace;
 mod trap;
 
 pub use browser::{Browser, Page};

@@ -87,6 +87,13 @@ struct Anchor {
     serial: Option<String>,
 }
 
+/// What the supervisor is woken for.
+#[derive(Default)]
+struct News {
+    lost: bool,
+    dismissed: bool,
+}
+
 /// The token.
 pub struct Hsm {
     module: Pkcs11,
@@ -97,7 +104,7 @@ pub struct Hsm {
     anchor: Mutex<Anchor>,
     /// Algorithms that passed their self-test.
     offered: OnceLock<Vec<Algorithm>>,
-    lost: Mutex<bool>,
+    news: Mutex<News>,
     woken: Condvar,
     calls: Calls,
 }
@@ -126,7 +133,7 @@ impl Hsm {
             gate: RwLock::new(None),
             anchor: Mutex::new(anchor),
             offered: OnceLock::new(),
-            lost: Mutex::new(false),
+            news: Mutex::default(),
             woken: Condvar::new(),
             calls: Calls::new(),
         };
@@ -175,7 +182,7 @@ impl Hsm {
         }
         if self.state.compare_exchange(READY, LOST, Ordering::AcqRel, Ordering::Acquire).is_ok() {
             tracing::error!("ALARM: the token is lost");
-            *self.lost.lock().unwrap_or_else(PoisonError::into_inner) = true;
+            self.news.lock().unwrap_or_else(PoisonError::into_inner).lost = true;
             self.woken.notify_all();
         }
     }

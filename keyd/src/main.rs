@@ -3,10 +3,11 @@
 
 use std::process::ExitCode;
 use std::sync::Arc;
+use std::thread::Builder;
 
 use host::config::ConfigError;
 use host::exit::{Fatal, run};
-use host::{args, sandbox, systemd, telemetry};
+use host::{args, sandbox, signals, systemd, telemetry};
 use keyd::answer::App;
 use keyd::config::Config;
 use keyd::hsm::{Hsm, HsmError};
@@ -25,6 +26,7 @@ fn start() -> Result<(), Fatal> {
     telemetry::init("keyd");
     keyd::abort_on_panic();
     sandbox::harden(config.memory_lock)?;
+    let ending = signals::hold()?;
     let uids = config.uids()?;
     let pin = config.pin()?;
     let root = config.derive_root()?;
@@ -33,9 +35,10 @@ fn start() -> Result<(), Fatal> {
         let problem = format!("cannot be loaded: {error}");
         ConfigError::new("pkcs11_module", problem, "name the PKCS#11 module's shared library")
     })?;
-    let entered = sandbox::enter(config.sandbox, &config.reach())?;
+    let confined = sandbox::enter(config.sandbox, &config.reach())?;
+    let entered = confined.seal(&sandbox::syscalls::KEYD)?;
     let app = Arc::new(App::new(Arc::clone(&hsm), config.policy, root));
-    serve::start(entered, &app, listeners, uids, config.workers)?;
+    let running = serve::start(entered, &app, listeners, uids, config.workers)?;
     match hsm.prove() {
         Ok(()) => tracing::info!("ready"),
         // Not a reason to stop: the token may come back.
@@ -47,6 +50,13 @@ fn start() -> Result<(), Fatal> {
             | HsmError::Device),
         ) => return Err(Fatal::start(error)),
     }
+    let supervised = Arc::clone(&hsm);
+    Builder::new().name("ending".to_owned()).spawn(move || match ending.wait() {
+        Ok(()) => supervised.dismiss(),
+        Err(error) => tracing::error!(%error, "signals cannot be waited for"),
+    })?;
     systemd::ready();
-    hsm.supervise(systemd::alive)
+    hsm.supervise(systemd::alive);
+    running.drain();
+    Ok(())
 }

@@ -32,17 +32,30 @@ pub struct Queue {
 
 #[derive(Default)]
 struct Inner {
+    /// keyd is ending: what waits is done, nothing is added.
+    closed: bool,
     jobs: VecDeque<Job>,
     /// Workers that sleep. Waking nobody is a system call too.
     idle: usize,
 }
 
+/// Why a job was not taken.
+pub enum Declined {
+    /// Too many wait already.
+    Full(Job),
+    /// keyd is ending.
+    Closed,
+}
+
 impl Queue {
-    /// Gives the job back when the queue is full.
-    pub fn push(&self, job: Job) -> Result<(), Job> {
+    /// Adds a job, unless the queue is full or closed.
+    pub fn push(&self, job: Job) -> Result<(), Declined> {
         let mut inner = self.inner.lock().unwrap_or_else(PoisonError::into_inner);
+        if inner.closed {
+            return Err(Declined::Closed);
+        }
         if inner.jobs.len() >= QUEUE_MAX {
-            return Err(job);
+            return Err(Declined::Full(job));
         }
         inner.jobs.push_back(job);
         let wake = inner.idle > 0;
@@ -53,12 +66,21 @@ impl Queue {
         Ok(())
     }
 
-    /// Waits for the next job.
-    pub fn take(&self) -> Job {
+    /// Takes no more jobs, and sends workers home once there are none left.
+    pub fn close(&self) {
+        self.inner.lock().unwrap_or_else(PoisonError::into_inner).closed = true;
+        self.filled.notify_all();
+    }
+
+    /// Waits for the next job; `None` when there will be none.
+    pub fn take(&self) -> Option<Job> {
         let mut inner = self.inner.lock().unwrap_or_else(PoisonError::into_inner);
         loop {
             if let Some(job) = inner.jobs.pop_front() {
-                return job;
+                return Some(job);
+            }
+            if inner.closed {
+                return None;
             }
             inner.idle += 1;
             inner = self.filled.wait(inner).unwrap_or_else(PoisonError::into_inner);
@@ -88,8 +110,14 @@ mod tests {
         for id in 0..QUEUE_MAX as u64 {
             assert!(queue.push(job(id)).is_ok());
         }
-        assert_eq!(queue.push(job(999)).err().map(|job| job.id), Some(999));
-        assert_eq!((queue.take().id, queue.take().id), (0, 1));
+        assert!(matches!(queue.push(job(999)), Err(Declined::Full(job)) if job.id == 999));
+        let next = || queue.take().map(|job| job.id);
+        assert_eq!((next(), next()), (Some(0), Some(1)));
         assert!(queue.push(job(1000)).is_ok());
+        queue.close();
+        assert!(matches!(queue.push(job(1001)), Err(Declined::Closed)));
+        let rest: Vec<u64> = std::iter::from_fn(next).collect();
+        assert_eq!(rest.len(), QUEUE_MAX - 1, "what waited is done");
+        assert_eq!(rest.last(), Some(&1000));
     }
 }

@@ -7,7 +7,7 @@ use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::thread::{self, Builder};
+use std::thread::{self, Builder, JoinHandle};
 use std::time::{Duration, Instant};
 
 use host::config::ConfigError;
@@ -21,7 +21,7 @@ use crate::config::{Config, Uids};
 use crate::connection::Connection;
 use crate::hsm::Lane;
 use crate::permit::{Peer, permitted};
-use crate::queue::{Job, Queue};
+use crate::queue::{Declined, Job, Queue};
 
 /// Most connections of one socket.
 const CONNECTIONS_MAX: usize = 32;
@@ -99,6 +99,26 @@ fn bind(path: &Path) -> io::Result<UnixListener> {
     Ok(listener)
 }
 
+/// What works, until it is told to stop.
+pub struct Running {
+    queues: [Arc<Queue>; 2],
+    workers: Vec<JoinHandle<()>>,
+}
+
+impl Running {
+    /// Finishes what was asked, and takes no more. A request that comes now gets no answer: the end of the
+    /// connection tells its sender to ask the next keyd.
+    pub fn drain(self) {
+        for queue in &self.queues {
+            queue.close();
+        }
+        for worker in self.workers {
+            // A panic has aborted the process.
+            let _ = worker.join();
+        }
+    }
+}
+
 /// Starts every thread. `entered` proves that each of them is born inside the sandbox.
 pub fn start(
     entered: Entered,
@@ -106,14 +126,15 @@ pub fn start(
     listeners: Listeners,
     uids: Uids,
     workers: usize,
-) -> io::Result<()> {
+) -> io::Result<Running> {
     drop(entered);
-    let sign = Arc::new(Queue::default());
+    let [sign, manage] = [Arc::new(Queue::default()), Arc::new(Queue::default())];
+    let mut running =
+        Running { queues: [Arc::clone(&sign), Arc::clone(&manage)], workers: Vec::new() };
     for n in 0..workers {
-        work(format!("sign-{n}"), app, Peer::Authd, Arc::clone(&sign))?;
+        running.workers.push(work(format!("sign-{n}"), app, Peer::Authd, Arc::clone(&sign))?);
     }
-    let manage = Arc::new(Queue::default());
-    work("manage".to_owned(), app, Peer::Admind, Arc::clone(&manage))?;
+    running.workers.push(work("manage".to_owned(), app, Peer::Admind, Arc::clone(&manage))?);
     let doors = [
         (Peer::Authd, uids.authd, sign, listeners.sign),
         (Peer::Admind, uids.admind, manage, listeners.manage),
@@ -125,16 +146,15 @@ pub fn start(
             .name(format!("accept-{}", peer.name()))
             .spawn(move || accept(&Arc::new(door), &listener))?;
     }
-    Ok(())
+    Ok(running)
 }
 
 /// One worker: a thread with a session of its own.
-fn work(name: String, app: &Arc<App>, peer: Peer, queue: Arc<Queue>) -> io::Result<()> {
+fn work(name: String, app: &Arc<App>, peer: Peer, queue: Arc<Queue>) -> io::Result<JoinHandle<()>> {
     let app = Arc::clone(app);
     let mut lane = Lane::new(&app.hsm, peer == Peer::Admind);
     Builder::new().name(name).spawn(move || {
-        loop {
-            let Job { connection, id, request, since } = queue.take();
+        while let Some(Job { connection, id, request, since }) = queue.take() {
             let stale = peer == Peer::Authd && since.elapsed() > STALE_AFTER;
             let reply = if stale {
                 app.refuse(peer, Refused::Busy)
@@ -143,8 +163,7 @@ fn work(name: String, app: &Arc<App>, peer: Peer, queue: Arc<Queue>) -> io::Resu
             };
             connection.finish(id, &reply);
         }
-    })?;
-    Ok(())
+    })
 }
 
 fn accept(door: &Arc<Door>, listener: &UnixListener) {
@@ -191,9 +210,12 @@ fn handle(door: &Door, connection: &Arc<Connection>, id: u64, request: Request) 
     }
     connection.begin();
     let job = Job { connection: Arc::clone(connection), id, request, since: Instant::now() };
-    if door.queue.push(job).is_err() {
-        let busy: Reply = door.app.refuse(door.peer, Refused::Busy);
-        connection.finish(id, &busy);
+    match door.queue.push(job) {
+        Ok(()) | Err(Declined::Closed) => {}
+        Err(Declined::Full(_)) => {
+            let busy: Reply = door.app.refuse(door.peer, Refused::Busy);
+            connection.finish(id, &busy);
+        }
     }
 }
 

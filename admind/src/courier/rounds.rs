@@ -9,6 +9,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use host::exit::Fatal;
+use host::resolver::Resolver;
 use host::sandbox::Entered;
 use secrecy::ExposeSecret;
 use tokio::task::{Id, JoinError, JoinSet};
@@ -18,7 +19,6 @@ use uuid::Uuid;
 use super::Courier;
 use super::keys::{NoKeySet, key_set};
 use super::outbound::Failed;
-use super::resolver::Resolver;
 use super::store::{ATTEMPTS_MAX, Kind, Message, Source};
 
 /// How often the tables are looked at when nothing ends.

@@ -5,8 +5,14 @@
 //! says `verify-full`.
 
 use std::net::IpAddr;
+use std::path::PathBuf;
 
 use crate::config::ConfigError;
+use crate::resolver::{DNS, Resolver};
+use crate::sandbox::Policy;
+
+/// The port that a URL means when it names none.
+const POSTGRESQL: u16 = 5432;
 
 const LOCAL_FORM: &str =
     "for a local server write postgres:///DATABASE?host=/SOCKET/FOLDER&user=ROLE";
@@ -48,6 +54,18 @@ pub(crate) fn check_named(name: &str, url: &str) -> Result<(), ConfigError> {
     Err(ConfigError::new(name, problem, "use sslmode=verify-full and sslrootcert=PATH"))
 }
 
+/// What a daemon's sandbox must leave open for this URL: the files that it names, and for a server that is
+/// reached by TCP its port and the resolver. A Unix socket needs nothing.
+pub fn reach(url: &str) -> Policy {
+    let Some(parts) = Parts::of(url) else { return Policy::default() };
+    let mut policy = Policy { read: parts.files(), ..Policy::default() };
+    if parts.hosts().iter().any(|host| !host.starts_with('/')) {
+        policy.read.extend(Resolver::paths());
+        policy.connect_tcp = vec![parts.port(), DNS];
+    }
+    policy
+}
+
 /// Whether the URL holds a password.
 pub(crate) fn has_password(url: &str) -> bool {
     Parts::of(url).is_none_or(|parts| {
@@ -59,6 +77,7 @@ pub(crate) fn has_password(url: &str) -> bool {
 struct Parts<'a> {
     user_info: Option<&'a str>,
     host: &'a str,
+    port: Option<u16>,
     query: &'a str,
 }
 
@@ -78,11 +97,30 @@ impl<'a> Parts<'a> {
             Some((user, server)) => (Some(user), server),
             None => (None, authority),
         };
-        let host = match server.strip_prefix('[').and_then(|inner| inner.split_once(']')) {
-            Some((address, _)) => address,
-            None => server.split_once(':').map_or(server, |(host, _)| host),
+        let (host, after) = match server.strip_prefix('[').and_then(|inner| inner.split_once(']')) {
+            Some((address, after)) => (address, after.strip_prefix(':')),
+            None => match server.split_once(':') {
+                Some((host, port)) => (host, Some(port)),
+                None => (server, None),
+            },
         };
-        Some(Self { user_info, host, query })
+        Some(Self { user_info, host, port: after.and_then(|port| port.parse().ok()), query })
+    }
+
+    fn port(&self) -> u16 {
+        let asked = match self.parameter(&["port"]) {
+            Many::One(port) => port.parse().ok(),
+            Many::None | Many::Several => None,
+        };
+        asked.or(self.port).unwrap_or(POSTGRESQL)
+    }
+
+    /// Certificates and a key, for TLS.
+    fn files(&self) -> Vec<PathBuf> {
+        let names =
+            ["sslrootcert", "ssl-root-cert", "ssl-ca", "sslcert", "ssl-cert", "sslkey", "ssl-key"];
+        let named = self.parameters().filter(|(name, _)| names.contains(&name.as_str()));
+        named.map(|(_, path)| PathBuf::from(path)).collect()
     }
 
     fn parameters(&self) -> impl Iterator<Item = (String, String)> {
@@ -192,6 +230,23 @@ mod tests {
         let error = check("postgresql://user:pass@host:5432/oryxid?sslmode=require").unwrap_err();
         let text = error.to_string();
         assert!(text.contains("sslmode=require") && text.contains("verify-full"), "{text}");
+    }
+
+    #[test]
+    fn a_sandbox_leaves_open_what_the_url_needs_and_no_more() {
+        let socket = reach("postgres:///opentrusty?host=/run/postgresql&user=u");
+        assert!(socket.read.is_empty() && socket.connect_tcp.is_empty(), "{socket:?}");
+        for (url, port) in [
+            ("postgres://u@db.example/db?sslmode=verify-full&sslrootcert=/etc/db%20ca.pem", 5432),
+            ("postgres://u@db.example:6432/db?sslrootcert=/etc/db%20ca.pem", 6432),
+            ("postgres://u@[2001:db8::1]:6432/db?sslrootcert=/etc/db%20ca.pem", 6432),
+            ("postgres://u@db.example:1/db?port=6432&sslrootcert=/etc/db%20ca.pem", 6432),
+        ] {
+            let remote = reach(url);
+            assert_eq!(remote.connect_tcp, [port, DNS], "{url}");
+            assert!(remote.read.contains(&"/etc/db ca.pem".into()), "{url}");
+            assert!(remote.write.is_empty() && remote.bind_tcp.is_empty(), "{url}");
+        }
     }
 
     #[test]

@@ -2,10 +2,12 @@
 //!
 //! The unit gives up more and earlier; this layer is for what the unit cannot know and for
 //! machines whose systemd ignores half of it. Order: [`harden`], secrets and sockets,
-//! [`enter`] while there is one thread, then threads. What is not here: write-xor-execute for
-//! memory (`PR_SET_MDWE`) has no safe interface yet; `MemoryDenyWriteExecute=` does it.
+//! [`enter`] and [`Confined::seal`] while there is one thread, then threads. No memory becomes
+//! executable any more: the seccomp lists see to it, `PR_SET_MDWE` has no safe interface yet.
 
 mod landlocked;
+mod seccomp;
+pub mod syscalls;
 
 use std::fmt;
 use std::io;
@@ -33,11 +35,11 @@ pub enum MemoryLock {
     Off,
 }
 
-/// Whether Landlock is entered.
+/// Whether Landlock and seccomp are entered.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Sandbox {
-    /// File rights of Landlock ABI 2 (Linux 5.19) enforced, or the process does not start;
-    /// newer restrictions where the kernel has them.
+    /// File rights of Landlock ABI 2 (Linux 5.19) and the list of system calls enforced, or the
+    /// process does not start; newer restrictions where the kernel has them.
     Required,
     /// Whatever the kernel has; a warning at each start if that is less.
     Try,
@@ -102,7 +104,27 @@ pub struct Policy {
     pub connect_tcp: Vec<u16>,
 }
 
-/// Proof that [`enter`] ran; servers take it by value, so that none starts without it.
+impl Policy {
+    /// Both.
+    #[must_use]
+    pub fn and(mut self, other: Self) -> Self {
+        self.read.extend(other.read);
+        self.write.extend(other.write);
+        self.bind_tcp.extend(other.bind_tcp);
+        self.connect_tcp.extend(other.connect_tcp);
+        self
+    }
+}
+
+/// Inside Landlock, and not yet bound to a list of system calls.
+#[derive(Debug)]
+#[must_use = "seal it with the daemon's list of system calls"]
+pub struct Confined {
+    mode: Sandbox,
+    tcp: bool,
+}
+
+/// Proof that [`enter`] and [`Confined::seal`] ran; servers take it by value, so that none starts without it.
 #[derive(Debug)]
 #[must_use = "hand it to the server that may now start"]
 pub struct Entered(());
@@ -122,6 +144,8 @@ pub enum SandboxError {
     Landlock(landlock::RulesetError),
     /// The kernel has no Landlock, or it is off, or older than ABI 2.
     Missing,
+    /// The list of system calls could not be enforced.
+    Seccomp(seccompiler::Error),
 }
 
 impl fmt::Display for SandboxError {
@@ -138,6 +162,7 @@ impl fmt::Display for SandboxError {
                 write!(f, "the sandbox must be entered by one thread; there are {count}")
             }
             Self::Landlock(_) => f.write_str("Landlock could not be entered"),
+            Self::Seccomp(_) => f.write_str("the list of system calls could not be enforced"),
             Self::Missing => {
                 f.write_str("the kernel does not enforce Landlock ABI 2; ")?;
                 f.write_str("`sandbox = \"try\"` starts with what there is")
@@ -151,6 +176,7 @@ impl std::error::Error for SandboxError {
         match self {
             Self::Refused(_, error) | Self::Path(_, error) => Some(error),
             Self::Landlock(error) => Some(error),
+            Self::Seccomp(error) => Some(error),
             Self::MemoryLimit(_) | Self::Threads(_) | Self::Missing => None,
         }
     }
@@ -190,10 +216,11 @@ fn lock_memory(lock: MemoryLock) -> Result<(), SandboxError> {
 }
 
 /// Enters Landlock for good: this thread, and all that it starts from now on.
-pub fn enter(mode: Sandbox, policy: &Policy) -> Result<Entered, SandboxError> {
+pub fn enter(mode: Sandbox, policy: &Policy) -> Result<Confined, SandboxError> {
+    let tcp = !(policy.bind_tcp.is_empty() && policy.connect_tcp.is_empty());
     if mode == Sandbox::Off {
         tracing::warn!("the in-process sandbox is off (setting `sandbox`)");
-        return Ok(Entered(()));
+        return Ok(Confined { mode, tcp });
     }
     let threads = std::fs::read_dir("/proc/self/task")
         .map_err(|error| SandboxError::Refused("list the threads", error))?
@@ -202,7 +229,25 @@ pub fn enter(mode: Sandbox, policy: &Policy) -> Result<Entered, SandboxError> {
         return Err(SandboxError::Threads(threads));
     }
     landlocked::restrict(mode, policy)?;
-    Ok(Entered(()))
+    Ok(Confined { mode, tcp })
+}
+
+impl Confined {
+    /// From here on any other system call than those of the list ends the process (`SIGSYS`): this thread's,
+    /// and those of all that it starts.
+    pub fn seal(self, calls: &syscalls::Calls) -> Result<Entered, SandboxError> {
+        if self.mode == Sandbox::Off {
+            return Ok(Entered(()));
+        }
+        match seccomp::restrict(calls, self.tcp) {
+            Ok(()) => tracing::info!("bound to a list of system calls"),
+            Err(error) if self.mode == Sandbox::Try => {
+                tracing::warn!(%error, "system calls are not restricted");
+            }
+            Err(error) => return Err(SandboxError::Seccomp(error)),
+        }
+        Ok(Entered(()))
+    }
 }
 
 #[cfg(test)]

@@ -8,17 +8,35 @@ use std::io::{ErrorKind, Write as _};
 use std::net::{TcpListener, TcpStream};
 use std::os::linux::net::SocketAddrExt as _;
 use std::os::unix::net::{SocketAddr, UnixListener, UnixStream};
+use std::os::unix::process::{CommandExt as _, ExitStatusExt as _};
 use std::path::PathBuf;
 use std::process::{Command, ExitCode};
 
+use host::sandbox::syscalls::AUTHD;
 use host::sandbox::{MemoryLock, Policy, Sandbox, SandboxError, enter, harden};
+use rustix::net::SocketType;
 use rustix::process::{
     DumpableBehavior, Resource, Rlimit, dumpable_behavior, getrlimit, setrlimit,
 };
 
+/// What the kernel ends a process with that makes a call that is not on its list.
+const SIGSYS: i32 = 31;
 const MARKER: &str = "HOST_TEST_CASE";
 
 type Case = (&'static str, fn());
+
+/// What a sealed process cannot even try: each of these ends it.
+const FATAL: &[Case] = &[
+    ("w168_sealed_a_tcp_socket_is_fatal", a_tcp_socket),
+    ("w168_sealed_a_netlink_socket_is_fatal", a_netlink_socket),
+    ("w168_sealed_another_process_is_fatal", another_process),
+    ("w168_sealed_another_program_is_fatal", another_program),
+    ("w168_sealed_a_signal_is_fatal", a_signal),
+    ("w168_sealed_executable_memory_is_fatal", executable_memory),
+    ("w168_sealed_a_namespace_is_fatal", a_namespace),
+    ("w168_sealed_another_user_is_fatal", another_user),
+    ("w168_sealed_on_a_thread_started_later_too", on_a_thread),
+];
 
 const CASES: &[Case] = &[
     (
@@ -41,6 +59,10 @@ const CASES: &[Case] = &[
         off_lets_everything_through_and_still_proves_that_it_was_asked,
     ),
     (
+        "a_sealed_process_has_threads_files_and_unix_sockets",
+        a_sealed_process_has_threads_files_and_unix_sockets,
+    ),
+    (
         "w168_a_hardened_process_leaves_no_core_and_cannot_be_traced",
         w168_a_hardened_process_leaves_no_core_and_cannot_be_traced,
     ),
@@ -52,7 +74,7 @@ const CASES: &[Case] = &[
 
 fn main() -> ExitCode {
     if let Some(wanted) = std::env::var_os(MARKER) {
-        return match CASES.iter().find(|(name, _)| wanted == *name) {
+        return match CASES.iter().chain(FATAL).find(|(name, _)| wanted == *name) {
             Some((_, case)) => {
                 case();
                 ExitCode::SUCCESS
@@ -61,7 +83,8 @@ fn main() -> ExitCode {
         };
     }
     let filter = std::env::args().skip(1).find(|word| !word.starts_with('-')).unwrap_or_default();
-    let chosen: Vec<&Case> = CASES.iter().filter(|(name, _)| name.contains(&filter)).collect();
+    let all = CASES.iter().chain(FATAL);
+    let chosen: Vec<&Case> = all.filter(|(name, _)| name.contains(&filter)).collect();
     let mut out = std::io::stdout();
     writeln!(out, "\nrunning {} tests", chosen.len()).unwrap();
     let mut failed = 0;
@@ -71,9 +94,15 @@ fn main() -> ExitCode {
         let mut me = Command::new(std::env::current_exe().unwrap());
         let output = me.env(MARKER, name).current_dir(&folder).output().unwrap();
         std::fs::remove_dir_all(&folder).unwrap();
-        let verdict = if output.status.success() { "ok" } else { "FAILED" };
+        let is_fatal = FATAL.iter().any(|(fatal, _)| fatal == name);
+        let good = match output.status.signal() {
+            Some(signal) => is_fatal && signal == SIGSYS,
+            None => !is_fatal && output.status.success(),
+        };
+        let verdict = if good { "ok" } else { "FAILED" };
         writeln!(out, "test {name} ... {verdict}").unwrap();
-        if !output.status.success() {
+        if !good {
+            writeln!(out, "{name} ended with {}", output.status).unwrap();
             failed += 1;
             out.write_all(&output.stderr).unwrap();
         }
@@ -91,7 +120,82 @@ fn folder() -> PathBuf {
 
 fn inside(policy: &Policy) {
     harden(MemoryLock::Try).unwrap();
-    let _entered = enter(Sandbox::Required, policy).unwrap();
+    let _confined = enter(Sandbox::Required, policy).unwrap();
+}
+
+fn sealed() {
+    harden(MemoryLock::Off).unwrap();
+    let confined = enter(Sandbox::Required, &Policy::default()).unwrap();
+    let _entered = confined.seal(&AUTHD).unwrap();
+}
+
+fn a_tcp_socket() {
+    sealed();
+    drop(TcpListener::bind("127.0.0.1:0"));
+}
+
+fn a_netlink_socket() {
+    sealed();
+    drop(rustix::net::socket(rustix::net::AddressFamily::NETLINK, SocketType::RAW, None));
+}
+
+fn another_process() {
+    sealed();
+    drop(Command::new("/bin/true").status());
+}
+
+fn another_program() {
+    sealed();
+    drop(Command::new("/bin/true").exec());
+}
+
+fn a_signal() {
+    sealed();
+    drop(rustix::process::test_kill_process(rustix::process::getppid().unwrap()));
+}
+
+fn executable_memory() {
+    let page = memmap2::MmapMut::map_anon(4096).unwrap();
+    sealed();
+    drop(page.make_exec());
+}
+
+fn a_namespace() {
+    sealed();
+    drop(nix::sched::unshare(nix::sched::CloneFlags::CLONE_NEWUSER));
+}
+
+fn another_user() {
+    sealed();
+    drop(nix::unistd::setuid(nix::unistd::getuid()));
+}
+
+fn on_a_thread() {
+    sealed();
+    on_a_new_thread(a_tcp_socket_here);
+}
+
+fn a_tcp_socket_here() {
+    drop(TcpListener::bind("127.0.0.1:0"));
+}
+
+/// What daemons do all the time, and what of the same kind is refused without ending anything.
+fn a_sealed_process_has_threads_files_and_unix_sockets() {
+    let folder = folder();
+    harden(MemoryLock::Off).unwrap();
+    let policy = Policy { read: vec![folder.clone()], ..Policy::default() };
+    let _entered = enter(Sandbox::Required, &policy).unwrap().seal(&AUTHD).unwrap();
+    on_a_new_thread(move || {
+        assert!(std::fs::read_dir(&folder).is_ok());
+        let (mut ours, theirs) = UnixStream::pair().unwrap();
+        ours.write_all(b"x").unwrap();
+        theirs.set_nonblocking(true).unwrap();
+        assert_eq!(
+            std::fs::read_to_string("/etc/hostname").unwrap_err().kind(),
+            ErrorKind::PermissionDenied
+        );
+        std::thread::park_timeout(std::time::Duration::from_millis(1));
+    });
 }
 
 fn denied<T>(result: std::io::Result<T>) -> bool {
@@ -181,7 +285,8 @@ fn a_path_that_is_missing_is_named() {
 }
 
 fn off_lets_everything_through_and_still_proves_that_it_was_asked() {
-    let _entered = enter(Sandbox::Off, &Policy::default()).unwrap();
+    let _entered = enter(Sandbox::Off, &Policy::default()).unwrap().seal(&AUTHD).unwrap();
+    assert!(Command::new("/bin/true").status().unwrap().success());
     assert!(File::open("/etc/passwd").is_ok());
 }
 

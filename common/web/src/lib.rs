@@ -28,5 +28,5 @@ pub use limits::Limits;
 pub use networks::{InvalidNetwork, Network, Networks, network};
 pub use request::{Malformed, Request, RequestId};
 pub use response::Response;
-pub use serve::{Handler, Server, serve, terminated};
+pub use serve::{Handler, Server, serve, terminated, vouch};
 pub use tls::{Tls, TlsError};

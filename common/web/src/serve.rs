@@ -10,7 +10,7 @@ use std::time::Duration;
 use host::sandbox::Entered;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{Semaphore, mpsc, watch};
-use tokio::time::{sleep, timeout};
+use tokio::time::{interval, sleep, timeout};
 
 use crate::client::Proxies;
 use crate::connection;
@@ -97,6 +97,7 @@ pub async fn serve<H: Handler>(
         running,
     });
     let (phase, _) = watch::channel(Phase::Serve);
+    vouch();
 
     accept(&listener, &shared, &slots, &phase, shutdown).await;
 
@@ -245,6 +246,18 @@ impl Drop for Source {
             }
         }
     }
+}
+
+/// Feeds systemd's watchdog, if it watches, for as long as the runtime gets around to it.
+pub fn vouch() {
+    let Some(period) = host::systemd::watchdog() else { return };
+    tokio::spawn(async move {
+        let mut beat = interval(period / 3);
+        loop {
+            beat.tick().await;
+            host::systemd::alive();
+        }
+    });
 }
 
 /// Ends when the process is asked to: SIGTERM or SIGINT. systemd hears of it.

@@ -32,6 +32,7 @@ fn w168_each_daemon_is_its_own_user_and_gives_up_privileges_in_every_thread() {
             assert_eq!(field(&status, "Uid"), all(uid), "{daemon}");
             assert_eq!(field(&status, "Gid"), all(gid), "{daemon}");
             assert_eq!(field(&status, "NoNewPrivs"), "1", "{daemon}");
+            assert_eq!(field(&status, "Seccomp"), "2", "{daemon}: a filter in every thread");
             let groups = field(&status, "Groups");
             assert!(groups.is_empty() || groups == gid.to_string(), "{daemon}: {groups}");
             for set in ["CapInh", "CapPrm", "CapEff", "CapAmb"] {

@@ -112,16 +112,16 @@ impl Hsm {
         Ok(())
     }
 
-    /// Never returns. `alive` is called about once a second for as long as no call into the module hangs.
-    pub fn supervise(&self, mut alive: impl FnMut()) -> ! {
+    /// Returns when [`Self::dismiss`] was called. `alive` is called about once a second for as long as no call
+    /// into the module hangs.
+    pub fn supervise(&self, mut alive: impl FnMut()) {
         let mut pause = RETRY_FIRST;
         let mut next = Instant::now();
         loop {
-            self.wait(if self.state() == TokenState::Lost {
-                pause.min(PROBE_EVERY)
-            } else {
-                PROBE_EVERY
-            });
+            let is_lost = self.state() == TokenState::Lost;
+            if !self.wait(if is_lost { pause.min(PROBE_EVERY) } else { PROBE_EVERY }) {
+                return;
+            }
             match self.state() {
                 TokenState::Ready => self.probe(),
                 TokenState::Locked => {}
@@ -144,13 +144,21 @@ impl Hsm {
         }
     }
 
-    fn wait(&self, at_most: Duration) {
-        let lost = self.lost.lock().unwrap_or_else(PoisonError::into_inner);
-        let (mut lost, _) = self
+    /// Ends the supervision: keyd is on its way out.
+    pub fn dismiss(&self) {
+        self.news.lock().unwrap_or_else(PoisonError::into_inner).dismissed = true;
+        self.woken.notify_all();
+    }
+
+    /// Until there is news or the time is up; false once dismissed.
+    fn wait(&self, at_most: Duration) -> bool {
+        let news = self.news.lock().unwrap_or_else(PoisonError::into_inner);
+        let (mut news, _) = self
             .woken
-            .wait_timeout_while(lost, at_most, |lost| !*lost)
+            .wait_timeout_while(news, at_most, |news| !(news.lost || news.dismissed))
             .unwrap_or_else(PoisonError::into_inner);
-        *lost = false;
+        news.lost = false;
+        !news.dismissed
     }
 
     fn probe(&self) {

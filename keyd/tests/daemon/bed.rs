@@ -6,7 +6,7 @@ use std::io::{Read as _, Write as _};
 use std::os::unix::fs::PermissionsExt as _;
 use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Stdio};
+use std::process::{Child, Command, ExitStatus, Stdio};
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Duration, Instant};
 
@@ -14,6 +14,7 @@ use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use host::clock::now_s;
 use keyd::jws::Verifier;
+use rustix::process::{Pid, Signal, kill_process};
 use wire::{
     Algorithm, Class, Decoder, FRAME_MAX, KeyView, Kid, Purpose, REPLY_MAX, Refused, Reply,
     Request, Sealed, Sign, TokenState,
@@ -189,6 +190,19 @@ impl Bed {
             let _ = child.kill();
             let _ = child.wait();
         }
+    }
+
+    /// SIGTERM, and how it ended.
+    pub(crate) fn terminate(&mut self) -> ExitStatus {
+        let mut child = self.child.take().unwrap();
+        let pid = Pid::from_raw(i32::try_from(child.id()).unwrap()).unwrap();
+        kill_process(pid, Signal::TERM).unwrap();
+        let mut status = None;
+        until("keyd ends", || {
+            status = child.try_wait().unwrap();
+            status.is_some()
+        });
+        status.unwrap()
     }
 
     pub(crate) fn is_alive(&mut self) -> bool {

@@ -44,6 +44,26 @@ fn w176_a_key_is_staged_activated_retired_and_only_then_destroyed() {
 }
 
 #[test]
+fn f16_sigterm_ends_keyd_once_what_was_asked_is_answered() {
+    let mut bed = Bed::new();
+    bed.set("workers", "1");
+    bed.start();
+    let (key, _) = bed.active_key(Algorithm::Rs256, Class::Token);
+    let mut sign = bed.sign_socket();
+    let asked: Vec<u64> = (0..60).map(|_| sign.send(&access(key.kid))).collect();
+    let first = sign.receive().map(|(id, _)| id);
+    assert_eq!(first, asked.first().copied());
+    assert!(bed.terminate().success());
+    // What keyd had read it has signed; what it had not is unanswered, never refused.
+    let mut next = asked.iter().skip(1);
+    while let Some((id, reply)) = sign.receive() {
+        assert_eq!(Some(&id), next.next());
+        let Reply::Signed(jws) = reply else { panic!("{reply:?}") };
+        verified(&jws, &key);
+    }
+}
+
+#[test]
 fn f16_after_kill_9_keys_serve_again_once_their_statements_are_loaded() {
     let mut bed = Bed::started();
     let (key, sealed) = bed.active_key(Algorithm::Es256, Class::Token);

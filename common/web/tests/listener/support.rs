@@ -8,6 +8,7 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use bytes::Bytes;
+use host::sandbox::syscalls::AUTHD;
 use host::sandbox::{Policy, Sandbox, enter};
 use http::{Method, StatusCode};
 use http_body_util::{BodyExt as _, Full};
@@ -94,7 +95,8 @@ impl Stand {
         let first = Pair::make();
         first.write(&folder);
         let tls = Tls::load(&folder.join("cert.pem"), &folder.join("key.pem"), false).unwrap();
-        let entered = enter(Sandbox::Off, &Policy::default());
+        let confined = enter(Sandbox::Off, &Policy::default()).unwrap();
+        let entered = confined.seal(&AUTHD).unwrap();
         let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
         let address = listener.local_addr().unwrap();
         let hosts = Hosts::new(["https://localhost"]).unwrap();
@@ -104,7 +106,7 @@ impl Stand {
         let stopped = async {
             let _ = stopped.await;
         };
-        let serving = tokio::spawn(serve(entered.unwrap(), listener, server, app.clone(), stopped));
+        let serving = tokio::spawn(serve(entered, listener, server, app.clone(), stopped));
         let trusted = Mutex::new(vec![first.certificate]);
         Self { app, address, tls, folder, trusted, stop: Some(stop), serving }
     }
