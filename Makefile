@@ -5,7 +5,8 @@ DEV := packaging/dev
 .DEFAULT_GOAL := help
 .PHONY: help setup up down restart status logs dev dev-backend dev-frontend build clean \
 	test test-backend test-frontend test-coverage fmt lint sqlx fuzz soak bench \
-	db-shell db-migrate db-seed prod-build prod-up
+	db-shell db-migrate db-seed packages package-check reproduce \
+	appliance-test vm-test prod-build prod-up
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{ printf "  %-14s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
@@ -81,8 +82,22 @@ db-migrate: ## bring the instance's schema up to date
 db-seed: ## one tenant, user and client to try things with
 	@$(DEV)/seed
 
-prod-build: ## the packages: not before the appliance
-	@echo "Debian and RPM packages come with the appliance; until then: make build"
+packages: ## the Debian packages and RPMs, in target/packages (OPENTRUSTY_PACKAGES)
+	@$(DEV)/install-packages package && packaging/build
 
-prod-up: ## the production services: not before the appliance
-	@echo "systemd units come with the appliance's packages; until then: make up, on loopback only"
+package-check: ## what must hold of the packages that were made
+	@$(DEV)/install-packages package && packaging/check
+
+reproduce: ## build the packages twice, in different folders, and compare the bits
+	@$(DEV)/install-packages package && packaging/reproduce
+
+appliance-test: ## the packages, installed, attacked and killed under a real systemd in namespaces
+	@packaging/bed/test
+
+vm-test: ## the same on Debian's own kernel under emulation, with the power failing
+	@packaging/bed/test --vm
+
+prod-build: packages ## the packages
+
+prod-up: ## how the production services are started
+	@echo "on the machine that is to serve: apt install ./opentrusty*.deb (make packages), then opentrusty setup"
