@@ -5,7 +5,9 @@ use std::process::ExitCode;
 
 use clap::{Parser, Subcommand, ValueEnum};
 
+use crate::appliance::Daemon;
 use crate::issuer::Issuer;
+use crate::setup::Setup;
 
 /// OpenTrusty: an OAuth 2.0 and OpenID Connect authorization server.
 #[derive(Parser)]
@@ -16,7 +18,7 @@ pub(crate) struct Args {
 }
 
 const AFTER: &str =
-    "Settings come from the environment: OPENTRUSTY_ISSUER, OPENTRUSTY_API, OPENTRUSTY_CA, and \
+    "Settings come from the environment, else from /etc/opentrusty/opentrusty.toml: OPENTRUSTY_ISSUER, OPENTRUSTY_API, OPENTRUSTY_CA, and \
 OPENTRUSTY_PG_SOCKET_DIR, OPENTRUSTY_PG_DATABASE, OPENTRUSTY_PG_OWNER or OPENTRUSTY_DATABASE_URL. \
 A development instance writes them to .state/env.
 
@@ -36,6 +38,12 @@ pub(crate) fn read() -> Result<Args, ExitCode> {
 
 #[derive(Subcommand)]
 pub(crate) enum Command {
+    /// Configure the packages on this machine and start them
+    Setup(Box<Setup>),
+    /// Check everything that an installation needs, and say how to mend what is wrong
+    Doctor(Doctor),
+    /// Destroy the token and its keys
+    Token(Token),
     /// Bring the database's schema up to date
     Migrate,
     /// Write declared tenants, users and clients, for development and tests
@@ -55,6 +63,41 @@ pub(crate) enum Command {
     Keys(Keys),
     /// Look at settings
     Config(Config),
+    /// Write a shell's completion of this command to standard output
+    #[command(hide = true)]
+    Completions { shell: clap_complete::Shell },
+    /// Write the manual, a page for each command, into a folder
+    #[command(hide = true)]
+    Man { folder: PathBuf },
+}
+
+/// Looks at the settings, certificates, database, token, units and sandboxes of this machine. One line for
+/// each check, and a second one with the remedy where something is wrong. Exits with 1 if a check fails.
+#[derive(clap::Args)]
+pub(crate) struct Doctor {
+    /// One JSON document instead of lines
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+#[derive(clap::Args)]
+pub(crate) struct Token {
+    #[command(subcommand)]
+    pub(crate) act: TokenAct,
+}
+
+#[derive(Subcommand)]
+pub(crate) enum TokenAct {
+    /// Destroy a SoftHSM token of this machine with all keys in it, and the PINs that open it. Every token
+    /// that its keys have signed is void from then on; nothing brings them back. Refuses while keyd runs
+    Destroy {
+        /// The token's label, as keyd's settings name it
+        #[arg(long)]
+        label: String,
+        /// The label once more, instead of typing it
+        #[arg(long, value_name = "LABEL")]
+        yes_destroy: Option<String>,
+    },
 }
 
 /// Writes what a file declares; running it again changes nothing. It adds and updates, and takes nothing
@@ -208,6 +251,17 @@ pub(crate) enum Plane {
 }
 
 impl Plane {
+    /// Where packages' settings of it are.
+    pub(crate) fn settings(self) -> PathBuf {
+        match self {
+            Self::Auth => Daemon::Authd,
+            Self::Admin => Daemon::Admind,
+            Self::Keyd => Daemon::Keyd,
+            Self::Courier => Daemon::Courier,
+        }
+        .settings()
+    }
+
     /// The daemon's program.
     pub(crate) const fn program(self) -> &'static str {
         match self {

@@ -55,6 +55,13 @@ pub(crate) fn run(place: &Place, args: &Bootstrap) -> Result<(), Failure> {
     })
 }
 
+/// Whether the gate is shut.
+pub(crate) async fn is_done(pool: &PgPool) -> Result<bool, Failure> {
+    Ok(sqlx::query_scalar!(r#"SELECT EXISTS (SELECT FROM installation) AS "done!""#)
+        .fetch_one(pool)
+        .await?)
+}
+
 /// All of it or, if anything cannot be or the gate is shut, nothing.
 async fn make(
     pool: &PgPool,

@@ -1,11 +1,12 @@
 //! `opentrusty config check`: would a daemon start with these settings? The daemon itself says so, because
 //! nobody else knows its settings.
 
+use std::path::Path;
 use std::process::{Command, Stdio};
 
 use host::config::ConfigError;
 
-use crate::args::ConfigCheck;
+use crate::args::{ConfigCheck, Plane};
 use crate::failure::Failure;
 use crate::output::say;
 use crate::serve;
@@ -16,18 +17,25 @@ const CONFIG: i32 = 78;
 
 pub(crate) fn check(place: &Place, args: &ConfigCheck) -> Result<(), Failure> {
     let Some(daemon) = args.daemon else { return own(place) };
+    let (name, _) = daemon.role();
+    ask(daemon, args.config.as_deref())?;
+    say(format!("{name}: its settings are good"))
+}
+
+/// The daemon's own answer.
+pub(crate) fn ask(daemon: Plane, config: Option<&Path>) -> Result<(), Failure> {
     let program = serve::program(daemon.program())?;
     let (name, role) = daemon.role();
     let mut command = Command::new(&program);
     command.args(role);
-    if let Some(config) = &args.config {
+    if let Some(config) = config {
         command.arg("--config").arg(config);
     }
     // Its one line on standard error goes where ours would.
     let status = command.arg("--check").stdin(Stdio::null()).status();
     let status = status.map_err(Failure::io(format!("{} cannot be started", program.display())))?;
     match status.code() {
-        Some(0) => say(format!("{name}: its settings are good")),
+        Some(0) => Ok(()),
         Some(CONFIG) => {
             let fix = "see the line above";
             Err(ConfigError::new(name, "refuses its settings", fix).into())

@@ -1,5 +1,6 @@
 //! An HTTPS client for a few requests: one connection each, no redirects, everything bounded.
 
+use std::net::SocketAddr;
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
@@ -21,6 +22,11 @@ use crate::failure::Failure;
 const BODY_MAX: usize = 1024 * 1024;
 /// Longest wait for a whole answer.
 const PATIENCE: Duration = Duration::from_secs(15);
+
+/// The body of a request.
+pub(crate) fn body(text: &'static str) -> Full<Bytes> {
+    Full::new(Bytes::from_static(text.as_bytes()))
+}
 
 pub(crate) struct Client(TlsConnector);
 
@@ -58,8 +64,17 @@ impl Client {
         &self,
         request: Request<Full<Bytes>>,
     ) -> Result<Response<Bytes>, Failure> {
+        self.send_at(request, None).await
+    }
+
+    /// The same; the host is at this address, whatever its name means elsewhere.
+    pub(crate) async fn send_at(
+        &self,
+        request: Request<Full<Bytes>>,
+        address: Option<SocketAddr>,
+    ) -> Result<Response<Bytes>, Failure> {
         let url = request.uri().clone();
-        let answered = tokio::time::timeout(PATIENCE, self.exchange(request, &url)).await;
+        let answered = tokio::time::timeout(PATIENCE, self.exchange(request, &url, address)).await;
         answered.unwrap_or_else(|_| {
             Err(Failure::refused(format!("{url} did not answer in {} s", PATIENCE.as_secs())))
         })
@@ -69,12 +84,15 @@ impl Client {
         &self,
         mut request: Request<Full<Bytes>>,
         url: &Uri,
+        address: Option<SocketAddr>,
     ) -> Result<Response<Bytes>, Failure> {
         let target = Target::of(url)?;
         let unreachable = || format!("{} cannot be reached", target.authority);
-        let stream = TcpStream::connect((target.host, target.port))
-            .await
-            .map_err(Failure::io(unreachable()))?;
+        let stream = match address {
+            Some(address) => TcpStream::connect(address).await,
+            None => TcpStream::connect((target.host, target.port)).await,
+        };
+        let stream = stream.map_err(Failure::io(unreachable()))?;
         let name = ServerName::try_from(target.host.to_owned())
             .map_err(|_| Failure::value(url.to_string(), "no host that TLS can name"))?;
         let stream = self.0.connect(name, stream).await.map_err(Failure::io(unreachable()))?;

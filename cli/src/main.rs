@@ -4,30 +4,37 @@
 //! daemons as an ordinary client.
 
 mod api;
+mod appliance;
 mod args;
 mod audit;
 mod bootstrap;
+mod certificate;
 mod clients;
 mod config;
 mod database;
+mod destroy;
+mod doctor;
 mod failure;
 mod http;
 mod issuer;
 mod keys;
 mod login;
+mod manual;
 mod me;
 mod migrate;
 mod outcome;
 mod output;
 mod password;
+mod program;
 mod seed;
 mod serve;
 mod settings;
+mod setup;
 mod token;
 
 use std::process::ExitCode;
 
-use args::{Command, Config, ConfigAct};
+use args::{Command, Config, ConfigAct, Token, TokenAct};
 use failure::Failure;
 use settings::Place;
 
@@ -40,16 +47,25 @@ fn main() -> ExitCode {
 }
 
 fn run(command: Command) -> Result<(), Failure> {
-    let place = Place::load()?;
     match command {
-        Command::Migrate => migrate::run(&place),
-        Command::Seed(seed) => seed::run(&place, &seed),
-        Command::Bootstrap(bootstrap) => bootstrap::run(&place, &bootstrap),
-        Command::Serve(serve) => serve::run(&place, &serve),
-        Command::Server(server) => serve::server(&place, &server),
-        Command::Login(login) => login::run(&place, &login),
-        Command::Me(caller) => me::run(&place, &caller),
-        Command::Keys(keys) => keys::run(&place, &keys),
-        Command::Config(Config { act: ConfigAct::Check(check) }) => config::check(&place, &check),
+        // These need no settings, and write or mend them.
+        Command::Setup(flags) => setup::run(&flags),
+        Command::Doctor(flags) => doctor::run(&flags),
+        Command::Token(Token { act: TokenAct::Destroy { label, yes_destroy } }) => {
+            destroy::run(&label, yes_destroy.as_deref())
+        }
+        Command::Completions { shell } => manual::completions(shell),
+        Command::Man { folder } => manual::pages(&folder),
+        Command::Migrate => migrate::run(&Place::load()?),
+        Command::Seed(seed) => seed::run(&Place::load()?, &seed),
+        Command::Bootstrap(bootstrap) => bootstrap::run(&Place::load()?, &bootstrap),
+        Command::Serve(serve) => serve::run(&Place::load()?, &serve),
+        Command::Server(server) => serve::server(&Place::load()?, &server),
+        Command::Login(login) => login::run(&Place::load()?, &login),
+        Command::Me(caller) => me::run(&Place::load()?, &caller),
+        Command::Keys(keys) => keys::run(&Place::load()?, &keys),
+        Command::Config(Config { act: ConfigAct::Check(check) }) => {
+            config::check(&Place::load()?, &check)
+        }
     }
 }

@@ -1,5 +1,5 @@
-//! The settings of the command. They come from the environment alone, as `make up` writes them to
-//! `.state/env`; flags of a subcommand win over them.
+//! The settings of the command: from the environment, as `make up` writes them to `.state/env`, else from the
+//! file that `opentrusty setup` writes. Flags of a subcommand win over both.
 
 use std::fmt::Display;
 use std::path::{Path, PathBuf};
@@ -7,7 +7,9 @@ use std::str::FromStr;
 
 use host::config::{ConfigError, Key, Settings, Source};
 use oauth::form::encode;
+use secrecy::ExposeSecret as _;
 
+use crate::appliance::SETTINGS;
 use crate::issuer::Issuer;
 
 const fn key(name: &'static str) -> Key {
@@ -23,6 +25,11 @@ const KEYS: &[Key] = &[
     key("pg_socket_dir"),
     key("pg_database"),
     key("pg_owner"),
+    key("database_url_file"),
+    // What setup and doctor remember here.
+    key("database_server"),
+    key("backup_stamp"),
+    key("backup_max_age_h"),
     Key { name: "bootstrap_admin_email", aliases: &["OT_BOOTSTRAP_ADMIN_EMAIL"] },
     key("console_origin"),
     key("mode"),
@@ -37,13 +44,25 @@ const KEYS: &[Key] = &[
 
 /// What says where a local database is.
 const PARTS: [&str; 3] = ["pg_socket_dir", "pg_database", "pg_owner"];
+/// Longest connection URL in a file, bytes: a certificate may be in it.
+const URL_MAX: usize = 64 * 1024;
 
 /// Where this command works, as far as the environment says.
 pub(crate) struct Place(Settings);
 
 impl Place {
     pub(crate) fn load() -> Result<Self, ConfigError> {
-        Settings::load(None, KEYS).map(Self)
+        let file = Some(Path::new(SETTINGS)).filter(|file| file.is_file());
+        Settings::load(file, KEYS).map(Self)
+    }
+
+    /// The installation of this machine, whatever the caller's environment names.
+    pub(crate) fn installed(file: &Path) -> Result<Self, ConfigError> {
+        let text = std::fs::read_to_string(file).map_err(|error| {
+            let problem = format!("{} cannot be read ({error})", file.display());
+            ConfigError::new("--config", problem, "run opentrusty setup")
+        })?;
+        Settings::from_parts(&text, |_| None, KEYS).map(Self)
     }
 
     /// The issuer of the installation.
@@ -75,12 +94,44 @@ impl Place {
         }
     }
 
-    /// Which variables say where the database is.
+    /// What says where the database is.
     pub(crate) fn database_source(&self) -> Result<String, ConfigError> {
-        if self.0.optional::<String>("database_url")?.is_some() {
-            return Ok(self.variable("database_url"));
+        Ok(match self.way()? {
+            Way::Url => self.variable("database_url"),
+            Way::File => self.variable("database_url_file"),
+            Way::Parts => PARTS.map(|part| self.variable(part)).join(", "),
+        })
+    }
+
+    /// How the database is named. The environment wins over the file; two ways at one place are an error,
+    /// not a choice.
+    fn way(&self) -> Result<Way, ConfigError> {
+        let ways = [
+            (Way::Url, "database_url"),
+            (Way::File, "database_url_file"),
+            (Way::Parts, "pg_socket_dir"),
+            (Way::Parts, "pg_database"),
+            (Way::Parts, "pg_owner"),
+        ];
+        for environment in [true, false] {
+            let mut found = ways.iter().filter(|(_, name)| match self.0.source(name) {
+                Source::Environment(_) => environment,
+                Source::File => !environment,
+                Source::Default => false,
+            });
+            let Some((way, name)) = found.next() else { continue };
+            if let Some((_, other)) = found.find(|(other, _)| other != way) {
+                let both = format!(
+                    "{} and {} both name a database",
+                    self.variable(name),
+                    self.variable(other)
+                );
+                return Err(ConfigError::new("database_url", both, "unset one of them"));
+            }
+            return Ok(*way);
         }
-        Ok(PARTS.map(|part| self.variable(part)).join(", "))
+        // Its absence is missed by name.
+        Ok(Way::Parts)
     }
 
     /// The variable that a setting came from.
@@ -91,35 +142,51 @@ impl Place {
         }
     }
 
-    /// The database, as the role that owns the schema. A complete URL and the three parts of a local one
-    /// are two ways to say the same thing: both at once is an error, not a choice.
+    /// The database, as the role that owns the schema.
     pub(crate) fn database_url(&self) -> Result<String, ConfigError> {
-        let Some(url) = self.0.optional::<String>("database_url")? else {
-            let [folder, database, owner] = PARTS;
-            let folder: PathBuf = self.0.required(folder)?;
-            if !folder.is_absolute() {
-                let fix = "name the folder of PostgreSQL's socket, from the root";
-                return Err(ConfigError::new("pg_socket_dir", "is not an absolute path", fix));
+        match self.way()? {
+            Way::Url => self.0.required("database_url"),
+            Way::File => {
+                let path: PathBuf = self.0.required("database_url_file")?;
+                let refuse = |problem: String| {
+                    ConfigError::new(
+                        "database_url_file",
+                        problem,
+                        format!("check {}", path.display()),
+                    )
+                };
+                let bytes = host::secret::read(&path, URL_MAX)
+                    .map_err(|error| refuse(format!("cannot be read ({error})")))?;
+                let url = String::from_utf8(bytes.expose_secret().to_vec())
+                    .map_err(|_| refuse("is not UTF-8".to_owned()))?;
+                host::database::check(&url)?;
+                Ok(url)
             }
-            return Ok(format!(
-                "postgres:///{}?host={}&user={}",
-                encode(&self.0.required::<String>(database)?),
-                encode(&folder.to_string_lossy()),
-                encode(&self.0.required::<String>(owner)?),
-            ));
-        };
-        for part in PARTS {
-            if self.0.optional::<String>(part)?.is_some() {
-                let both = format!(
-                    "{} and {} both name a database",
-                    self.variable("database_url"),
-                    self.variable(part)
-                );
-                return Err(ConfigError::new("database_url", both, "unset one of them"));
+            Way::Parts => {
+                let [folder, database, owner] = PARTS;
+                let folder: PathBuf = self.0.required(folder)?;
+                if !folder.is_absolute() {
+                    let fix = "name the folder of PostgreSQL's socket, from the root";
+                    return Err(ConfigError::new("pg_socket_dir", "is not an absolute path", fix));
+                }
+                Ok(format!(
+                    "postgres:///{}?host={}&user={}",
+                    encode(&self.0.required::<String>(database)?),
+                    encode(&folder.to_string_lossy()),
+                    encode(&self.0.required::<String>(owner)?),
+                ))
             }
         }
-        Ok(url)
     }
+}
+
+/// How the database is named.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Way {
+    Url,
+    /// A file that holds the URL, because a password is in it.
+    File,
+    Parts,
 }
 
 #[cfg(test)]
@@ -165,6 +232,21 @@ mod tests {
             error.contains("DATABASE_URL") && error.contains("OPENTRUSTY_PG_DATABASE"),
             "{error}"
         );
+    }
+
+    #[test]
+    fn the_environment_names_another_database_than_the_file_and_wins() {
+        let file = "pg_socket_dir = \"/run/postgresql\"\npg_database = \"opentrusty\"\n\
+                    pg_owner = \"opentrusty_owner\"\n";
+        let url = "postgres:///other?host=/run/postgresql&user=opentrusty_owner";
+        let env = |name: &str| (name == "DATABASE_URL").then(|| url.to_owned());
+        let place = Settings::from_parts(file, env, KEYS).map(Place).unwrap();
+        assert_eq!(place.database_url().unwrap(), url);
+        let alone = Settings::from_parts(file, |_| None, KEYS).map(Place).unwrap();
+        assert!(alone.database_url().unwrap().starts_with("postgres:///opentrusty?"));
+        let both = format!("{file}database_url_file = \"/etc/x\"\n");
+        let both = Settings::from_parts(&both, |_| None, KEYS).map(Place).unwrap();
+        assert!(both.database_url().is_err(), "two ways in one file");
     }
 
     #[test]

@@ -4,6 +4,7 @@ use std::num::NonZero;
 use std::path::{Path, PathBuf};
 
 use host::config::{ConfigError, Key, Settings};
+use host::sandbox::syscalls::{Extra, NotExtra};
 use host::sandbox::{self, MemoryLock, Sandbox};
 use host::{peer, secret};
 use secrecy::{ExposeSecret as _, SecretString};
@@ -31,7 +32,9 @@ const KEYS: &[Key] = &[
     key("pkcs11_module"),
     Key { name: "module_config", aliases: &["SOFTHSM2_CONF"] },
     key("module_tcp_ports"),
+    key("module_syscalls"),
     key("token_label"),
+    key("token_slot"),
     key("token_dir"),
     key("pin_file"),
     key("secret_key"),
@@ -59,8 +62,11 @@ pub struct Config {
     /// A file that the module reads whenever it is initialized.
     settings_of_module: Option<PathBuf>,
     module_tcp_ports: Vec<u16>,
+    module_syscalls: Vec<Extra>,
     /// The label of the token.
     pub token_label: String,
+    /// The slot that it must be in: for a module that shows two tokens of one label.
+    pub token_slot: Option<u64>,
     token_dir: Option<PathBuf>,
     pin_file: Option<PathBuf>,
     secret_key: Option<SecretString>,
@@ -104,7 +110,9 @@ impl Config {
             })?,
             settings_of_module: path(settings, "module_config")?,
             module_tcp_ports: ports(settings, "module_tcp_ports")?,
+            module_syscalls: extra_calls(settings, "module_syscalls")?,
             token_label: settings.required("token_label")?,
+            token_slot: settings.optional("token_slot")?,
             token_dir: path(settings, "token_dir")?,
             pin_file: path(settings, "pin_file")?,
             secret_key,
@@ -163,6 +171,7 @@ impl Config {
             read: self.settings_of_module.iter().cloned().collect(),
             write: self.token_dir.iter().cloned().collect(),
             connect_tcp: self.module_tcp_ports.clone(),
+            calls: self.module_syscalls.clone(),
             ..sandbox::Policy::default()
         }
     }
@@ -183,6 +192,20 @@ fn path(settings: &Settings, key: &'static str) -> Result<Option<PathBuf>, Confi
         return Err(ConfigError::new(key, "is not an absolute path", "begin it with a slash"));
     }
     Ok(path)
+}
+
+fn extra_calls(settings: &Settings, key: &'static str) -> Result<Vec<Extra>, ConfigError> {
+    let words = settings.list(key)?;
+    let calls = words.iter().map(|word| {
+        word.parse().map_err(|fix: NotExtra| {
+            ConfigError::new(
+                key,
+                format!("{word:?} is no call that a module is given"),
+                fix.to_string(),
+            )
+        })
+    });
+    calls.collect()
 }
 
 fn ports(settings: &Settings, key: &'static str) -> Result<Vec<u16>, ConfigError> {
@@ -263,10 +286,12 @@ mod tests {
             "workers = 0",
             "workers = 65",
             "workers = -1",
+            "token_slot = -1",
             "sandbox = \"maybe\"",
             "sign_socket = \"relative\"",
             "module_tcp_ports = [9999, 0]",
             "module_tcp_ports = [\"https\"]",
+            "module_syscalls = [\"semop\", \"execve\"]",
             "no_such_key = 1",
         ] {
             let error = parse(&format!("{LEAST}\n{bad}")).err().unwrap().to_string();

@@ -94,10 +94,19 @@ struct News {
     dismissed: bool,
 }
 
+/// Which of the module's tokens is ours.
+#[derive(Debug, Clone)]
+pub struct Wanted {
+    /// Its label.
+    pub label: String,
+    /// The slot that it must be in; without it, the label has to be unique.
+    pub slot: Option<u64>,
+}
+
 /// The token.
 pub struct Hsm {
     module: Pkcs11,
-    token_label: String,
+    wanted: Wanted,
     pin: AuthPin,
     state: AtomicU8,
     gate: RwLock<Option<Epoch>>,
@@ -121,13 +130,13 @@ impl Hsm {
     /// is absent may come, and one that refused the PIN must not be asked again.
     pub fn open(
         module: &Path,
-        token_label: &str,
+        wanted: Wanted,
         pin: AuthPin,
     ) -> Result<Arc<Self>, cryptoki::error::Error> {
         let anchor = Anchor { initialized: false, epoch: 0, session: None, serial: None };
         let hsm = Self {
             module: Pkcs11::new(module)?,
-            token_label: token_label.to_owned(),
+            wanted,
             pin,
             state: AtomicU8::new(LOST),
             gate: RwLock::new(None),
@@ -238,18 +247,19 @@ impl Hsm {
             self.module.get_slots_with_initialized_token().map_err(|error| self.blame(&error))?;
         let mut found = slots.into_iter().filter_map(|slot| {
             let token = self.module.get_token_info(slot).ok()?;
-            let ours = token.label() == self.token_label
+            let ours = token.label() == self.wanted.label
+                && self.wanted.slot.is_none_or(|number| number == slot.id())
                 && serial.is_none_or(|serial| serial == token.serial_number());
             ours.then(|| (slot, token.serial_number().to_owned()))
         });
         match (found.next(), found.next()) {
             (Some(only), None) => Ok(only),
             (None, _) => {
-                tracing::warn!(label = self.token_label, "no token with this label");
+                tracing::warn!(label = self.wanted.label, "no token with this label");
                 Err(HsmError::Lost)
             }
             (Some(_), Some(_)) => {
-                tracing::error!(label = self.token_label, "two tokens have this label");
+                tracing::error!(label = self.wanted.label, "two tokens have this label");
                 Err(HsmError::Lost)
             }
         }
@@ -292,7 +302,7 @@ impl Hsm {
     }
 
     fn blame_for(&self, what: &str, error: &dyn fmt::Display) -> HsmError {
-        tracing::warn!(label = self.token_label, %error, "the token cannot be opened: {what}");
+        tracing::warn!(label = self.wanted.label, %error, "the token cannot be opened: {what}");
         HsmError::Lost
     }
 }

@@ -8,6 +8,7 @@ pub mod answer;
 pub mod config;
 pub mod connection;
 pub mod hsm;
+pub mod init;
 pub mod jws;
 pub mod keyring;
 pub mod permit;

@@ -5,33 +5,44 @@ use std::process::ExitCode;
 use std::sync::Arc;
 use std::thread::Builder;
 
+use host::args::Role;
 use host::config::ConfigError;
 use host::exit::{Fatal, run};
 use host::{args, sandbox, signals, systemd, telemetry};
 use keyd::answer::App;
 use keyd::config::Config;
-use keyd::hsm::{Hsm, HsmError};
+use keyd::hsm::{Hsm, HsmError, Wanted};
 use keyd::serve::{self, Listeners};
+
+/// What `opentrusty setup` runs once.
+const INIT: Role = Role {
+    flag: "--init-token",
+    about: "make the token; the security officer's PIN and the user's are lines of standard input",
+};
 
 fn main() -> ExitCode {
     run("keyd", start)
 }
 
 fn start() -> Result<(), Fatal> {
-    let args = args::parse("keyd", env!("CARGO_PKG_VERSION"));
+    let (args, init) = args::parse_with_role("keyd", env!("CARGO_PKG_VERSION"), &INIT);
     let config = Config::load(args.config.as_deref())?;
     if args.check {
         return Ok(());
     }
     telemetry::init("keyd");
     keyd::abort_on_panic();
+    if init {
+        return keyd::init::run(&config);
+    }
     sandbox::harden(config.memory_lock)?;
     let ending = signals::hold()?;
     let uids = config.uids()?;
     let pin = config.pin()?;
     let root = config.derive_root()?;
     let listeners = Listeners::new(&config)?;
-    let hsm = Hsm::open(&config.module, &config.token_label, pin).map_err(|error| {
+    let wanted = Wanted { label: config.token_label.clone(), slot: config.token_slot };
+    let hsm = Hsm::open(&config.module, wanted, pin).map_err(|error| {
         let problem = format!("cannot be loaded: {error}");
         ConfigError::new("pkcs11_module", problem, "name the PKCS#11 module's shared library")
     })?;

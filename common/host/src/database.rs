@@ -59,7 +59,8 @@ pub(crate) fn check_named(name: &str, url: &str) -> Result<(), ConfigError> {
 pub fn reach(url: &str) -> Policy {
     let Some(parts) = Parts::of(url) else { return Policy::default() };
     let mut policy = Policy { read: parts.files(), ..Policy::default() };
-    if parts.hosts().iter().any(|host| !host.starts_with('/')) {
+    // A socket wins over a name, which is then only what the certificate must say.
+    if !parts.hosts().iter().any(|host| host.starts_with('/')) {
         policy.read.extend(Resolver::paths());
         policy.connect_tcp = vec![parts.port(), DNS];
     }
@@ -115,12 +116,12 @@ impl<'a> Parts<'a> {
         asked.or(self.port).unwrap_or(POSTGRESQL)
     }
 
-    /// Certificates and a key, for TLS.
+    /// Certificates and a key, for TLS; one that stands in the URL itself is no file.
     fn files(&self) -> Vec<PathBuf> {
         let names =
             ["sslrootcert", "ssl-root-cert", "ssl-ca", "sslcert", "ssl-cert", "sslkey", "ssl-key"];
-        let named = self.parameters().filter(|(name, _)| names.contains(&name.as_str()));
-        named.map(|(_, path)| PathBuf::from(path)).collect()
+        let files = self.parameters().filter(|(name, _)| names.contains(&name.as_str()));
+        files.map(|(_, path)| PathBuf::from(path)).filter(|path| path.is_absolute()).collect()
     }
 
     fn parameters(&self) -> impl Iterator<Item = (String, String)> {
@@ -236,6 +237,9 @@ mod tests {
     fn a_sandbox_leaves_open_what_the_url_needs_and_no_more() {
         let socket = reach("postgres:///opentrusty?host=/run/postgresql&user=u");
         assert!(socket.read.is_empty() && socket.connect_tcp.is_empty(), "{socket:?}");
+        let relayed =
+            "postgres://u@db.example/db?sslmode=verify-full&sslrootcert=-----BEGIN&host=/run/relay";
+        assert!(reach(relayed).read.is_empty() && reach(relayed).connect_tcp.is_empty());
         for (url, port) in [
             ("postgres://u@db.example/db?sslmode=verify-full&sslrootcert=/etc/db%20ca.pem", 5432),
             ("postgres://u@db.example:6432/db?sslrootcert=/etc/db%20ca.pem", 6432),

@@ -102,6 +102,8 @@ pub struct Policy {
     pub bind_tcp: Vec<u16>,
     /// TCP ports to connect to.
     pub connect_tcp: Vec<u16>,
+    /// System calls beside the daemon's own.
+    pub calls: Vec<syscalls::Extra>,
 }
 
 impl Policy {
@@ -112,6 +114,7 @@ impl Policy {
         self.write.extend(other.write);
         self.bind_tcp.extend(other.bind_tcp);
         self.connect_tcp.extend(other.connect_tcp);
+        self.calls.extend(other.calls);
         self
     }
 }
@@ -122,6 +125,7 @@ impl Policy {
 pub struct Confined {
     mode: Sandbox,
     tcp: bool,
+    calls: Vec<syscalls::Extra>,
 }
 
 /// Proof that [`enter`] and [`Confined::seal`] ran; servers take it by value, so that none starts without it.
@@ -218,9 +222,10 @@ fn lock_memory(lock: MemoryLock) -> Result<(), SandboxError> {
 /// Enters Landlock for good: this thread, and all that it starts from now on.
 pub fn enter(mode: Sandbox, policy: &Policy) -> Result<Confined, SandboxError> {
     let tcp = !(policy.bind_tcp.is_empty() && policy.connect_tcp.is_empty());
+    let confined = Confined { mode, tcp, calls: policy.calls.clone() };
     if mode == Sandbox::Off {
         tracing::warn!("the in-process sandbox is off (setting `sandbox`)");
-        return Ok(Confined { mode, tcp });
+        return Ok(confined);
     }
     let threads = std::fs::read_dir("/proc/self/task")
         .map_err(|error| SandboxError::Refused("list the threads", error))?
@@ -229,7 +234,7 @@ pub fn enter(mode: Sandbox, policy: &Policy) -> Result<Confined, SandboxError> {
         return Err(SandboxError::Threads(threads));
     }
     landlocked::restrict(mode, policy)?;
-    Ok(Confined { mode, tcp })
+    Ok(confined)
 }
 
 impl Confined {
@@ -239,7 +244,7 @@ impl Confined {
         if self.mode == Sandbox::Off {
             return Ok(Entered(()));
         }
-        match seccomp::restrict(calls, self.tcp) {
+        match seccomp::restrict(calls, self.tcp, &self.calls) {
             Ok(()) => tracing::info!("bound to a list of system calls"),
             Err(error) if self.mode == Sandbox::Try => {
                 tracing::warn!(%error, "system calls are not restricted");
@@ -248,6 +253,12 @@ impl Confined {
         }
         Ok(Entered(()))
     }
+}
+
+/// The newest Landlock ABI of this kernel that we know of; 0 if it has none. Restricts nothing.
+#[must_use]
+pub fn landlock_abi() -> u8 {
+    landlocked::abi()
 }
 
 #[cfg(test)]

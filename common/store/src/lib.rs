@@ -52,12 +52,14 @@ pub fn operator_pool(url: &str) -> Result<PgPool, InvalidUrl> {
         .connect_lazy_with(options(url, "opentrusty")?))
 }
 
-/// `search_path` is fixed per connection: no object of somebody else's schema can stand in for ours (W186).
+/// `search_path` is fixed per connection: no object of somebody else's schema can stand in for ours (W186). Nothing is
+/// compiled either: our queries take milliseconds, and on tables without statistics, those of a fresh installation,
+/// the server would compile for a third of a second, on a slow machine for longer than a statement may take.
 fn options(url: &str, program: &str) -> Result<PgConnectOptions, InvalidUrl> {
     Ok(PgConnectOptions::from_str(url)
         .map_err(|_| InvalidUrl)?
         .application_name(program)
-        .options([("search_path", "public")]))
+        .options([("search_path", "public"), ("jit", "off")]))
 }
 
 /// Whether a failed statement may be tried again elsewhere or later: the connection, a timeout or the

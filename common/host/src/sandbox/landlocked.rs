@@ -34,6 +34,20 @@ pub(super) fn restrict(mode: Sandbox, policy: &Policy) -> Result<(), SandboxErro
     report(mode, &status)
 }
 
+/// Which ABI the kernel has, found by asking for what each of them brought.
+pub(super) fn abi() -> u8 {
+    let all = [(1, ABI::V1), (2, ABI::V2), (3, ABI::V3), (4, ABI::V4), (5, ABI::V5), (6, ABI::V6)];
+    let there = |abi: ABI| {
+        let hard = || Ruleset::default().set_compatibility(CompatLevel::HardRequirement);
+        let files = hard().handle_access(AccessFs::from_all(abi)).is_ok();
+        let ports = AccessNet::from_all(abi);
+        let net = ports.is_empty() || hard().handle_access(ports).is_ok();
+        let scopes = Scope::from_all(abi);
+        files && net && (scopes.is_empty() || hard().scope(scopes).is_ok())
+    };
+    all.into_iter().take_while(|(_, abi)| there(*abi)).last().map_or(0, |(number, _)| number)
+}
+
 fn with_rules(ruleset: RulesetCreated, policy: &Policy) -> Result<RulesetCreated, SandboxError> {
     let mut ruleset = ruleset;
     for path in &policy.read {

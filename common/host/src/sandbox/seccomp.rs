@@ -11,7 +11,7 @@ use seccompiler::{
     SeccompCondition, SeccompFilter, SeccompRule, TargetArch, apply_filter,
 };
 
-use super::syscalls::Calls;
+use super::syscalls::{Calls, Extra};
 
 /// Not to wait, whether it is a terminal, and how much a datagram socket holds (the resolver's question).
 const IOCTLS: [u64; 3] = [libc::FIONBIO, libc::TCGETS, libc::FIONREAD];
@@ -20,13 +20,17 @@ const IOCTLS: [u64; 3] = [libc::FIONBIO, libc::TCGETS, libc::FIONREAD];
 type Rules = Vec<SeccompRule>;
 
 /// Binds this thread and all that it starts.
-pub(super) fn restrict(calls: &Calls, tcp: bool) -> Result<(), Error> {
+pub(super) fn restrict(calls: &Calls, tcp: bool, extra: &[Extra]) -> Result<(), Error> {
     // Its flags are in memory, where a filter cannot look. Told that there is no such call, the C library
     // falls back to clone(), whose flags can be judged.
     let absent = BTreeMap::from([(libc::SYS_clone3, Rules::new())]);
     let enosys = SeccompAction::Errno(libc::ENOSYS.unsigned_abs());
     apply_filter(&compiled(absent, SeccompAction::Allow, enosys)?)?;
-    apply_filter(&compiled(allowed(calls, tcp)?, SeccompAction::KillProcess, SeccompAction::Allow)?)
+    apply_filter(&compiled(
+        allowed(calls, tcp, extra)?,
+        SeccompAction::KillProcess,
+        SeccompAction::Allow,
+    )?)
 }
 
 fn compiled(
@@ -38,14 +42,19 @@ fn compiled(
     SeccompFilter::new(rules, otherwise, action, arch)?.try_into()
 }
 
-fn allowed(calls: &Calls, tcp: bool) -> Result<BTreeMap<c_long, Rules>, BackendError> {
-    calls.numbers(tcp).map(|number| Ok((number, rules(number, calls, tcp)?))).collect()
+fn allowed(
+    calls: &Calls,
+    tcp: bool,
+    extra: &[Extra],
+) -> Result<BTreeMap<c_long, Rules>, BackendError> {
+    let numbers = calls.numbers(tcp).chain(extra.iter().map(|one| one.number()));
+    numbers.map(|number| Ok((number, rules(number, calls, tcp)?))).collect()
 }
 
 /// Under which conditions a call of the list is allowed; one of them is enough.
 fn rules(number: c_long, calls: &Calls, tcp: bool) -> Result<Rules, BackendError> {
     match number {
-        libc::SYS_socket => calls.families(tcp).map(|family| first_is(family)).collect(),
+        libc::SYS_socket => calls.families(tcp).map(first_is).collect(),
         libc::SYS_socketpair => Ok(vec![first_is(libc::AF_UNIX)?]),
         // Nothing becomes executable.
         libc::SYS_mmap | libc::SYS_mprotect => {

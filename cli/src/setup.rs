@@ -1,0 +1,207 @@
+//! `opentrusty setup`: from installed packages to a running installation, and again without changing anything.
+//!
+//! Each step looks at what is there, does what is missing and says so in one line. The order is that of need:
+//! the daemons check their settings before a token is made by them, the schema is there before they start.
+
+pub(crate) mod args;
+mod ask;
+mod authority;
+mod earlier;
+mod files;
+mod plan;
+mod postgres;
+mod remote;
+mod render;
+mod steps;
+mod tls;
+mod token;
+mod units;
+
+use std::path::Path;
+
+pub(crate) use args::Setup;
+use ask::Ask;
+use earlier::Earlier;
+use files::{Rights, Written};
+use plan::{Database, Plan};
+use remote::Passwords;
+use render::Urls;
+use steps::Steps;
+use units::DropIns;
+
+use crate::appliance::{DAEMONS, Daemon, SETTINGS};
+use crate::args::{Bootstrap, Plane};
+use crate::failure::Failure;
+use crate::output::say;
+use crate::settings::Place;
+use crate::{bootstrap, config, database, doctor, migrate, program};
+
+/// Where a daemon listens, if setup has said so.
+pub(crate) fn port(daemon: Daemon) -> Option<u16> {
+    earlier::port(daemon)
+}
+
+pub(crate) fn run(flags: &Setup) -> Result<(), Failure> {
+    let ask = Ask::new(flags.yes);
+    if let Some(folder) = &flags.only_files {
+        return only_files(flags, folder, ask);
+    }
+    if !nix::unistd::geteuid().is_root() {
+        return Err(Failure::refused(
+            "setup writes for five system users and starts units: run it as root",
+        ));
+    }
+    for daemon in DAEMONS {
+        program::user(daemon.user())?;
+    }
+    let earlier = Earlier::load();
+    let plan = Plan::of(flags, &earlier, ask)?;
+    tls::judge_given(&plan)?;
+    // Asked now, so that whoever answers is not needed later.
+    let bootstrap = administrator(flags, &plan, ask, earlier.issuer.is_none())?;
+    let mut steps = Steps::default();
+    configure(flags, &plan, &earlier, &mut steps)?;
+    check()?;
+    token::run(&plan.token, &earlier, ask, &mut steps)?;
+    let place = Place::installed(Path::new(SETTINGS))?;
+    let drop_ins = drop_ins(&plan, &mut steps)?;
+    // Behind the drop-ins: a database elsewhere is reached through units that they bring.
+    schema(&plan, &place)?;
+    units::run(&plan, drop_ins, &mut steps)?;
+    units::wait(&plan)?;
+    first_administrator(&place, bootstrap, &mut steps)?;
+    if !steps.changed() {
+        say("\nNothing was changed.")?;
+    }
+    say("")?;
+    doctor::after_setup()
+}
+
+/// Folders, database access, settings, certificates.
+fn configure(
+    flags: &Setup,
+    plan: &Plan,
+    earlier: &Earlier,
+    steps: &mut Steps,
+) -> Result<(), Failure> {
+    for (path, mode, group) in render::folders() {
+        let written = files::folder(&path, Rights::of("root", group, mode)?)?;
+        steps.wrote(&path.display().to_string(), written, &[])?;
+    }
+    let urls = urls(flags, plan, earlier, steps)?;
+    for text in render::settings(plan, urls.as_ref(), tls::ca(plan).is_some()) {
+        let written = files::put_text(None, &text)?;
+        steps.wrote(&text.path.display().to_string(), written, &text.of)?;
+    }
+    tls::run(plan, steps)
+}
+
+fn urls(
+    flags: &Setup,
+    plan: &Plan,
+    earlier: &Earlier,
+    steps: &mut Steps,
+) -> Result<Option<Urls>, Failure> {
+    let Database::Remote(server) = &plan.database else {
+        postgres::run(steps)?;
+        return Ok(Some(Urls::local()));
+    };
+    postgres::say_remote(&server.host)?;
+    match &flags.database.database_passwords {
+        Some(path) => {
+            let passwords = Passwords::read(path)?;
+            Ok(Some(Urls::remote(server, &passwords, server.root()?)))
+        }
+        None if earlier.database.as_deref() == Some(&server.to_string()) => Ok(None),
+        None => Err(Failure::value(
+            "--database-passwords",
+            "is missing: the roles' passwords on that server",
+        )),
+    }
+}
+
+/// Only the daemons know their settings; a file that somebody edited may be wrong.
+fn check() -> Result<(), Failure> {
+    for daemon in [Plane::Keyd, Plane::Auth, Plane::Admin, Plane::Courier] {
+        config::ask(daemon, Some(&daemon.settings()))?;
+    }
+    steps::same("the daemons take their settings")
+}
+
+fn schema(plan: &Plan, place: &Place) -> Result<(), Failure> {
+    match plan.database {
+        Database::Local => postgres::wait(place)?,
+        Database::Remote(_) => units::open_relay()?,
+    }
+    migrate::run(place)
+}
+
+fn drop_ins(plan: &Plan, steps: &mut Steps) -> Result<DropIns, Failure> {
+    let mut all = DropIns::default();
+    for text in render::units(plan) {
+        let written = files::put_text(None, &text)?;
+        let changed = matches!(written, Written::Made | Written::Replaced);
+        all.changed |= changed;
+        all.ports |= changed && units::is_port(&text.path);
+        // The unit is stopped for it anyway.
+        steps.wrote(&text.path.display().to_string(), written, &[])?;
+    }
+    Ok(all)
+}
+
+/// Who is to be the first administrator; later runs have one.
+fn administrator(
+    flags: &Setup,
+    plan: &Plan,
+    ask: Ask,
+    first: bool,
+) -> Result<Option<Bootstrap>, Failure> {
+    if flags.admin_email.is_none() && !first {
+        return Ok(None);
+    }
+    let question = ("--admin-email", "E-mail address of the first administrator");
+    let email: String = ask.for_value(question, flags.admin_email.clone(), None)?;
+    Ok(Some(Bootstrap {
+        email: Some(email),
+        renew_link: false,
+        issuer: Some(plan.issuer.clone()),
+        console_origin: plan.console_origin.clone(),
+    }))
+}
+
+fn first_administrator(
+    place: &Place,
+    wanted: Option<Bootstrap>,
+    steps: &mut Steps,
+) -> Result<(), Failure> {
+    let done = database::with(place, async |pool| bootstrap::is_done(&pool).await)?;
+    match wanted {
+        _ if done => steps::same("the first administrator"),
+        Some(wanted) => {
+            bootstrap::run(place, &wanted)?;
+            steps.done("the first administrator")
+        }
+        None => Err(Failure::value("--admin-email", "is missing: there is no administrator yet")),
+    }
+}
+
+/// The files alone, beneath a folder, owned by whoever runs this.
+fn only_files(flags: &Setup, folder: &Path, ask: Ask) -> Result<(), Failure> {
+    let plan = Plan::of(flags, &Earlier::default(), ask)?;
+    let mut steps = Steps::default();
+    let urls = match &plan.database {
+        Database::Local => Urls::local(),
+        Database::Remote(server) => {
+            let path = flags.database.database_passwords.as_deref();
+            let path = path.ok_or_else(|| Failure::value("--database-passwords", "is missing"))?;
+            Urls::remote(server, &Passwords::read(path)?, server.root()?)
+        }
+    };
+    let mut all = render::settings(&plan, Some(&urls), tls::ca(&plan).is_some());
+    all.extend(render::units(&plan));
+    for text in all {
+        let written = files::put_text(Some(folder), &text)?;
+        steps.wrote(&text.path.display().to_string(), written, &[])?;
+    }
+    Ok(())
+}

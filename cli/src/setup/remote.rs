@@ -1,0 +1,186 @@
+//! A PostgreSQL on another machine. The daemons have no network: a socket of systemd's carries their
+//! connections there (`systemd-socket-proxyd`), and TLS goes through it from end to end, so the server still
+//! proves its name to them.
+
+use std::fmt;
+use std::fs;
+use std::path::Path;
+use std::str::FromStr;
+
+use host::config::ConfigError;
+use oauth::form::encode;
+use secrecy::{ExposeSecret as _, SecretString};
+use serde::Deserialize;
+use url::Url;
+
+use crate::failure::Failure;
+
+/// The folder of the socket that leads there.
+pub(super) const RELAY_FOLDER: &str = "/run/opentrusty-database";
+/// Longest file of passwords, bytes.
+const PASSWORDS_MAX: usize = 16 * 1024;
+
+/// Where the server is, as it is written down for the next run: no user, no password.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Server {
+    url: String,
+    pub(super) host: String,
+    pub(super) port: u16,
+    database: String,
+    root: Option<String>,
+}
+
+impl FromStr for Server {
+    type Err = ConfigError;
+
+    fn from_str(text: &str) -> Result<Self, ConfigError> {
+        let fix =
+            "write local, or postgres://HOST:PORT/DATABASE?sslmode=verify-full&sslrootcert=FILE";
+        let wrong = |problem: &'static str| ConfigError::new("--database", problem, fix);
+        // Never the text itself: it may hold a password after all.
+        let url = Url::parse(text).map_err(|_| wrong("is not a URL"))?;
+        if !matches!(url.scheme(), "postgres" | "postgresql") {
+            return Err(wrong("is not a postgres:// URL"));
+        }
+        if !url.username().is_empty() || url.password().is_some() {
+            return Err(wrong(
+                "names a user; setup knows the roles, and passwords come from a file",
+            ));
+        }
+        let mut root = None;
+        let mut verified = false;
+        for (name, value) in url.query_pairs() {
+            match &*name {
+                "sslmode" if value == "verify-full" => verified = true,
+                "sslrootcert" => root = Some(value.into_owned()),
+                _ => {
+                    return Err(wrong(
+                        "has a parameter besides sslmode=verify-full and sslrootcert",
+                    ));
+                }
+            }
+        }
+        let host = url.host_str().filter(|host| !host.is_empty());
+        let host = host.ok_or_else(|| wrong("names no host"))?.to_owned();
+        let database = url.path().trim_start_matches('/').to_owned();
+        let legal = |c: char| c.is_ascii_alphanumeric() || matches!(c, '_' | '-');
+        if !verified {
+            return Err(wrong("does not say sslmode=verify-full"));
+        }
+        if database.is_empty() || !database.chars().all(legal) {
+            return Err(wrong("names no database"));
+        }
+        let port = url.port().unwrap_or(5432);
+        Ok(Self { url: text.to_owned(), host, port, database, root })
+    }
+}
+
+impl fmt::Display for Server {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.url)
+    }
+}
+
+impl Server {
+    /// The authority that signed the server's certificate, as text.
+    pub(super) fn root(&self) -> Result<Option<String>, Failure> {
+        let Some(path) = &self.root else { return Ok(None) };
+        fs::read_to_string(path).map(Some).map_err(Failure::io(path))
+    }
+
+    /// What a role connects by: the name in the certificate, and the way through the relay.
+    pub(super) fn connection(
+        &self,
+        role: &str,
+        password: &SecretString,
+        root: Option<&str>,
+    ) -> SecretString {
+        let Self { host, port, database, .. } = self;
+        let root = root.map(|path| format!("&sslrootcert={}", encode(path))).unwrap_or_default();
+        SecretString::from(format!(
+            "postgres://{role}:{}@{host}:{port}/{database}?sslmode=verify-full{root}&host={}",
+            encode(password.expose_secret()),
+            encode(RELAY_FOLDER),
+        ))
+    }
+
+    /// The relay's two units: names and texts.
+    pub(super) fn relay(&self) -> [(&'static str, String); 2] {
+        let socket = format!(
+            "[Unit]\nDescription=The way to OpenTrusty's database\n\n[Socket]\n\
+             ListenStream={RELAY_FOLDER}/.s.PGSQL.{}\n\n[Install]\nWantedBy=sockets.target\n",
+            self.port
+        );
+        let service = format!(
+            "[Unit]\nDescription=Carries connections to OpenTrusty's database\n\n[Service]\n\
+             ExecStart=/usr/lib/systemd/systemd-socket-proxyd {}:{}\nDynamicUser=yes\n\
+             # Its name gives it what the daemons give up (opentrusty-.service.d). systemd's own library is\n\
+             # beside the program.\n\
+             ExecPaths=/usr/lib/systemd\nRestrictAddressFamilies=AF_UNIX AF_INET AF_INET6\n\
+             MemoryMax=128M\nTasksMax=16\n",
+            self.host, self.port
+        );
+        [("opentrusty-database.socket", socket), ("opentrusty-database.service", service)]
+    }
+}
+
+/// The passwords of the roles.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Passwords {
+    pub(super) owner: SecretString,
+    pub(super) authd: SecretString,
+    pub(super) admind: SecretString,
+    pub(super) courier: SecretString,
+}
+
+impl Passwords {
+    pub(super) fn read(path: &Path) -> Result<Self, Failure> {
+        let bytes = host::secret::read(path, PASSWORDS_MAX)
+            .map_err(Failure::io(path.display().to_string()))?;
+        let refuse = |problem: &str| Failure::value(path.display().to_string(), problem);
+        let text = std::str::from_utf8(bytes.expose_secret()).map_err(|_| refuse("not UTF-8"))?;
+        // The parser's own words would quote the line.
+        toml::from_str(text)
+            .map_err(|_| refuse("needs owner, authd, admind and courier, and nothing else"))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const URL: &str = "postgres://db.example.com:5433/opentrusty?sslmode=verify-full";
+
+    #[test]
+    fn a_server_is_named_without_secrets_and_proves_its_name() {
+        let server: Server = URL.parse().unwrap();
+        assert_eq!((server.host.as_str(), server.port), ("db.example.com", 5433));
+        for bad in [
+            "postgres://u:hunter2@db.example.com/opentrusty?sslmode=verify-full",
+            "postgres://db.example.com/opentrusty",
+            "postgres://db.example.com/opentrusty?sslmode=require",
+            "postgres://db.example.com/?sslmode=verify-full",
+            "postgres:///opentrusty?sslmode=verify-full",
+            "postgres://db.example.com/opentrusty?sslmode=verify-full&host=/run/x",
+            "mysql://db.example.com/opentrusty?sslmode=verify-full",
+            "remote",
+        ] {
+            let error = bad.parse::<Server>().unwrap_err().to_string();
+            assert!(error.contains("--database") && !error.contains("hunter2"), "{bad}: {error}");
+        }
+    }
+
+    #[test]
+    fn w181_what_a_daemon_connects_by_is_what_it_accepts() {
+        let server: Server = URL.parse().unwrap();
+        let password = SecretString::from("p@ss/w?rd&host=evil");
+        let url = server.connection("opentrusty_authd", &password, Some("/etc/ca.pem"));
+        let url = url.expose_secret();
+        assert_eq!(host::database::check(url), Ok(()));
+        assert!(url.contains("@db.example.com:5433/") && !url.contains("host=evil"), "{url}");
+        let [(_, socket), (_, service)] = server.relay();
+        assert!(socket.contains("/run/opentrusty-database/.s.PGSQL.5433"));
+        assert!(service.contains("systemd-socket-proxyd db.example.com:5433"));
+    }
+}
