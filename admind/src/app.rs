@@ -2,7 +2,7 @@
 
 use std::net::TcpListener;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, OnceLock, PoisonError, RwLock};
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use host::config::ConfigError;
@@ -11,6 +11,7 @@ use host::sandbox::{Entered, Policy};
 use secrecy::ExposeSecret as _;
 use signer::{KeySet, Signer};
 use sqlx::PgPool;
+use tokio::sync::watch;
 use uuid::Uuid;
 use web::{Tls, TlsError};
 
@@ -19,6 +20,8 @@ use crate::store::Store;
 
 /// How often an unmet condition of start-up is looked at again.
 const RETRY: Duration = Duration::from_millis(500);
+/// How long a caller waits for the first keys, as long as authd waits for a signature.
+const KEYS: Duration = Duration::from_secs(2);
 /// How often certificates are looked at.
 const CERTIFICATES: Duration = Duration::from_secs(5);
 
@@ -26,7 +29,7 @@ pub(crate) struct App {
     pub(crate) config: Config,
     pub(crate) store: Store,
     pub(crate) signer: Signer,
-    keys: RwLock<Arc<KeySet>>,
+    keys: watch::Sender<Arc<KeySet>>,
     issuer: OnceLock<Uuid>,
     admitted: AtomicBool,
 }
@@ -36,7 +39,7 @@ impl App {
         Self {
             store: Store::new(pool),
             signer: Signer::new(config.keyd_socket.clone(), keyd_uid),
-            keys: RwLock::default(),
+            keys: watch::Sender::default(),
             issuer: OnceLock::new(),
             admitted: AtomicBool::new(false),
             config,
@@ -45,11 +48,20 @@ impl App {
 
     /// The keys that verify callers' tokens: keyd's word, never a table's.
     pub(crate) fn keys(&self) -> Arc<KeySet> {
-        Arc::clone(&self.keys.read().unwrap_or_else(PoisonError::into_inner))
+        Arc::clone(&self.keys.borrow())
+    }
+
+    /// The same, once there is anything to verify with. After a start callers may be here before keyd has
+    /// answered, and must not be told that their tokens are worth nothing.
+    pub(crate) async fn first_keys(&self) -> Option<Arc<KeySet>> {
+        let mut keys = self.keys.subscribe();
+        let complete = keys.wait_for(|keys| keys.is_complete());
+        let keys = tokio::time::timeout(KEYS, complete).await.ok()?.ok()?;
+        Some(Arc::clone(&keys))
     }
 
     pub(crate) fn replace_keys(&self, set: KeySet) {
-        *self.keys.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(set);
+        self.keys.send_replace(Arc::new(set));
     }
 
     /// The platform issuer's row, once admitted.

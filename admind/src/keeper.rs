@@ -203,7 +203,11 @@ async fn advance(
         let Some(step) = due.into_iter().find(|step| !failed.contains(step)) else { break };
         let outcome = match perform(app, &mut lock, issuer, step).await {
             Ok(()) => lock.commit().await.map_err(|error| StoreError::from(error).into()),
-            Err(failure) => Err(failure),
+            Err(failure) => {
+                // Now, and not when the connection gets around to it: the next step wants the lock.
+                lock.rollback().await.map_err(StoreError::from)?;
+                Err(failure)
+            }
         };
         match (outcome, step) {
             (Ok(()), _) => {}

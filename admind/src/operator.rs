@@ -39,8 +39,9 @@ pub(crate) async fn caller(app: &App, request: &Request) -> Result<Caller, Failu
     if token.len() > TOKEN_MAX {
         return Err(Failure::Unauthenticated);
     }
+    let keys = app.first_keys().await.ok_or(Failure::Unavailable)?;
     let claims =
-        app.keys().verify(token, Class::Admin, "at+jwt").map_err(|_| Failure::Unauthenticated)?;
+        keys.verify(token, Class::Admin, "at+jwt").map_err(|_| Failure::Unauthenticated)?;
     let text = |name: &str| claims.get(name).and_then(Value::as_str).unwrap_or_default();
     if text("iss") != app.config.issuer || text("aud") != app.config.api {
         return Err(Failure::Unauthenticated);

@@ -1,5 +1,7 @@
 //! `/api/v1/keys`: the life of signing keys. keyd performs, PostgreSQL remembers, this decides who may ask.
 
+use std::time::Duration;
+
 use http::StatusCode;
 use oauth::ids::UserId;
 use serde::{Deserialize, Serialize};
@@ -16,6 +18,10 @@ use crate::keeper::{self, Known};
 use crate::operator::{Permission, allowed, fresh};
 use crate::schedule::Kind;
 use crate::store::{Issuer, KeyChange, StoreError, record};
+
+/// Admind itself and other nodes hold the lock for a moment each.
+const LOCK_TRIES: u32 = 10;
+const LOCK_PAUSE: Duration = Duration::from_millis(100);
 
 /// A key as an operator sees it. Times are seconds since the epoch.
 #[derive(Serialize)]
@@ -171,15 +177,16 @@ async fn save_retired(
     Ok(record(lock, issuer.id, Some(actor), &change).await?)
 }
 
-/// The right to change keys, with keyd told first what PostgreSQL holds, and what it believes of that.
+/// The right to change keys, after a second at the latest, with keyd told first what PostgreSQL holds, and what it believes of that.
 async fn lock(app: &App) -> Result<(PgTransaction<'_>, Known), Failure> {
     app.issuer_row().ok_or(Failure::Unavailable)?;
-    let lock = app
-        .store
-        .key_lock()
-        .await?
-        .ok_or(Failure::Conflict("keys are being changed; try again"))?;
-    Ok((lock, keeper::refresh(app).await?))
+    for _ in 0..LOCK_TRIES {
+        if let Some(lock) = app.store.key_lock().await? {
+            return Ok((lock, keeper::refresh(app).await?));
+        }
+        tokio::time::sleep(LOCK_PAUSE).await;
+    }
+    Err(Failure::Conflict("keys are being changed; try again"))
 }
 
 async fn commit(app: &App, lock: PgTransaction<'_>) -> Result<Known, Failure> {
