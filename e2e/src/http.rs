@@ -25,7 +25,8 @@ pub struct Trust {
 }
 
 impl Trust {
-    pub(crate) fn in_file(path: &Path) -> Self {
+    /// Those in a file of PEM.
+    pub fn in_file(path: &Path) -> Self {
         let pem = std::fs::read_to_string(path).unwrap();
         let mut roots = RootCertStore::empty();
         for certificate in CertificateDer::pem_slice_iter(pem.as_bytes()) {

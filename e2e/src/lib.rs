@@ -15,12 +15,15 @@
     reason = "test support: a failure here is the failure of the test that asked"
 )]
 
+pub mod aftermath;
 pub mod authority;
 pub mod bench;
 mod browser;
 mod client;
+pub mod crowd;
 mod html;
 mod http;
+pub mod ledger;
 mod party;
 pub mod people;
 mod pkce;

@@ -56,13 +56,29 @@ impl Party {
 
     /// Exchange a code.
     pub fn redeem(&self, client: &mut Client, code: &str, pkce: &Pkce) -> Response {
-        let form = [
+        self.post(client, "/oauth/token", &self.redemption(code, pkce))
+    }
+
+    /// The same, where the server may be gone.
+    ///
+    /// # Errors
+    /// When no complete response comes.
+    pub fn try_redeem(
+        &self,
+        client: &mut Client,
+        code: &str,
+        pkce: &Pkce,
+    ) -> std::io::Result<Response> {
+        self.try_post(client, "/oauth/token", &self.redemption(code, pkce))
+    }
+
+    fn redemption<'a>(&'a self, code: &'a str, pkce: &'a Pkce) -> [(&'a str, &'a str); 4] {
+        [
             ("grant_type", "authorization_code"),
             ("code", code),
             ("redirect_uri", &self.redirect_uri),
             ("code_verifier", &pkce.verifier),
-        ];
-        self.post(client, "/oauth/token", &form)
+        ]
     }
 
     /// Exchange a refresh token.

@@ -1,7 +1,7 @@
 //! A small world to test operations in: two tenants, people with each kind of authority, a client of a
 //! tenant, a public one, and two of the platform.
 
-use serde_json::json;
+use serde_json::{Value, json};
 
 use crate::party::Party;
 use crate::stand::Stand;
@@ -27,12 +27,17 @@ const CALLBACK: &str = "https://app.example.com/callback";
 /// Write all of it into an installation that is running.
 pub fn populate(stand: &Stand) {
     stand.wait_for_keys();
-    let user = |person: Person, memberships: serde_json::Value, platform: &[&str]| {
+    stand.seed(&world(stand.api()));
+}
+
+/// All of it, in the form of `opentrusty seed`, for a management API at this address.
+pub fn world(api: &str) -> Value {
+    let user = |person: Person, memberships: Value, platform: &[&str]| {
         json!({ "email": person.0, "password": person.1, "email_verified": true,
                 "memberships": memberships, "platform_roles": platform })
     };
     let of_alpha = |roles: &[&str]| json!([{ "tenant": "alpha", "roles": roles }]);
-    stand.seed(&json!({
+    json!({
         "tenants": [{ "slug": "alpha", "name": "Alpha" }, { "slug": "beta", "name": "Beta" }],
         "users": [
             user(MEMBER, of_alpha(&["tenant_member"]), &[]),
@@ -51,19 +56,43 @@ pub fn populate(stand: &Stand) {
             { "tenant": null, "client_id": "console", "client_name": "Console",
               "token_endpoint_auth_method": "none", "redirect_uris": [CALLBACK],
               "grant_types": ["authorization_code", "refresh_token"],
-              "scope": "openid email opentrusty:admin", "audiences": [stand.api()],
+              "scope": "openid email opentrusty:admin", "audiences": [api],
               "skip_authorization": true },
             { "tenant": null, "client_id": "plain", "client_name": "Plain",
               "token_endpoint_auth_method": "none", "redirect_uris": [CALLBACK],
               "grant_types": ["authorization_code", "refresh_token"], "scope": "openid email",
               "skip_authorization": true },
         ],
-    }));
+    })
 }
 
-fn party(stand: &Stand, client_id: &str, secret: Option<&str>, scope: &str) -> Party {
+/// Further members of tenant `alpha`, who sign in a lot.
+pub fn crowd(count: usize) -> Vec<(String, &'static str)> {
+    (0..count).map(|number| (format!("member{number}@alpha.example"), PASSWORD)).collect()
+}
+
+/// The [`world`] with such a crowd, and with a client for a library that is not ours.
+pub fn crowded_world(api: &str, count: usize) -> Value {
+    let mut world = world(api);
+    if let Some(users) = world.get_mut("users").and_then(Value::as_array_mut) {
+        users.extend(crowd(count).into_iter().map(|(email, password)| {
+            json!({ "email": email, "password": password, "email_verified": true,
+                    "memberships": [{ "tenant": "alpha", "roles": [] }] })
+        }));
+    }
+    if let Some(clients) = world.get_mut("clients").and_then(Value::as_array_mut) {
+        clients.push(json!({ "tenant": "alpha", "client_id": "foreign", "client_name": "Foreign",
+            "client_secret": SECRET, "redirect_uris": [CALLBACK],
+            "post_logout_redirect_uris": ["https://app.example.com/signed-out"],
+            "grant_types": ["authorization_code", "refresh_token"],
+            "scope": "openid profile email offline_access" }));
+    }
+    world
+}
+
+fn party(issuer: &str, client_id: &str, secret: Option<&str>, scope: &str) -> Party {
     Party {
-        issuer: stand.issuer().to_owned(),
+        issuer: issuer.to_owned(),
         client_id: client_id.to_owned(),
         secret: secret.map(str::to_owned),
         redirect_uri: CALLBACK.to_owned(),
@@ -73,20 +102,30 @@ fn party(stand: &Stand, client_id: &str, secret: Option<&str>, scope: &str) -> P
 
 /// A confidential client of tenant `alpha`, for whose requests nobody is asked.
 pub fn app(stand: &Stand) -> Party {
-    party(stand, "app", Some(SECRET), "openid email")
+    app_of(stand.issuer())
+}
+
+/// The same, of the installation with this issuer.
+pub fn app_of(issuer: &str) -> Party {
+    party(issuer, "app", Some(SECRET), "openid email")
 }
 
 /// A confidential client of tenant `alpha`, with a page of consent.
 pub fn careful(stand: &Stand) -> Party {
-    party(stand, "careful", Some(SECRET), "openid email")
+    party(stand.issuer(), "careful", Some(SECRET), "openid email")
 }
 
 /// A client of the platform whose tokens are for the management API.
 pub fn console(stand: &Stand) -> Party {
-    party(stand, "console", None, "openid email opentrusty:admin")
+    console_of(stand.issuer())
+}
+
+/// The same, of the installation with this issuer.
+pub fn console_of(issuer: &str) -> Party {
+    party(issuer, "console", None, "openid email opentrusty:admin")
 }
 
 /// A client of the platform without the right to administer.
 pub fn plain(stand: &Stand) -> Party {
-    party(stand, "plain", None, "openid email")
+    party(stand.issuer(), "plain", None, "openid email")
 }

@@ -106,7 +106,9 @@ fn w72_parallel_retries_leave_one_live_refresh_token() {
         let one = issue_in(&stand, &mut browser, &Ask::new(RETRY), BEN);
         let answers =
             race(stand.trust(), &from_both(|node| refreshing(&stand, node, RETRY, &one.refresh)));
-        let given: Vec<Tokens> = answers.iter().map(Tokens::of).collect();
+        // They queue for one row; who waited too long for it was told to come back, and got nothing.
+        let served = answers.iter().filter(|answer| answer.status != 503);
+        let given: Vec<Tokens> = served.map(Tokens::of).collect();
         let alive: Vec<&Tokens> =
             given.iter().filter(|tokens| userinfo(&stand, &tokens.access).status == 200).collect();
         assert_eq!(alive.len(), 1, "one access token of the race is alive");

@@ -1,0 +1,248 @@
+//! What must be true after a crash, of an installation that only a [`crate::crowd::Crowd`] has used: in the
+//! database by itself, and between it and the ledger of the clients.
+
+use std::collections::{BTreeMap, HashMap};
+
+use serde_json::Value;
+
+use crate::client::Client;
+use crate::http::Response;
+use crate::ledger::{Ask, Entry, Got};
+use crate::party::Party;
+use crate::pkce::Pkce;
+use crate::tokens;
+
+/// I3, I4, I7, I9, I13: what must not be there, and how to count it. Each gives 0, before anything is asked again.
+pub const WHOLE: [(&str, &str); 14] = [
+    (
+        "a code was redeemed and nothing was issued",
+        "SELECT count(*) FROM codes c WHERE redeemed_at IS NOT NULL
+          AND NOT EXISTS (SELECT FROM access_tokens a WHERE a.grant_id = c.grant_id)",
+    ),
+    (
+        "something was issued and no code was redeemed",
+        "SELECT count(*) FROM access_tokens a WHERE NOT EXISTS
+          (SELECT FROM codes c WHERE c.grant_id = a.grant_id AND c.redeemed_at IS NOT NULL)",
+    ),
+    (
+        "a grant without a code",
+        "SELECT count(*) FROM grants g WHERE NOT EXISTS (SELECT FROM codes c WHERE c.grant_id = g.id)",
+    ),
+    (
+        "an interaction gave a code and is not over",
+        "SELECT count(*) FROM codes c WHERE (SELECT count(*) FROM interactions WHERE completed_at IS NOT NULL)
+          < (SELECT count(*) FROM codes)",
+    ),
+    (
+        "a grant has two families",
+        "SELECT count(*) FROM (SELECT grant_id FROM refresh_tokens WHERE rotated_at IS NULL
+          GROUP BY grant_id HAVING count(*) > 1) twice",
+    ),
+    (
+        "a refresh token was rotated without a successor",
+        "SELECT count(*) FROM refresh_tokens r WHERE rotated_at IS NOT NULL AND NOT EXISTS
+          (SELECT FROM refresh_tokens s WHERE s.token_hash = r.successor_hash)",
+    ),
+    (
+        "a grant has more access tokens than refresh tokens",
+        "SELECT count(*) FROM (SELECT g.id, (SELECT count(*) FROM access_tokens a WHERE a.grant_id = g.id) AS a,
+          (SELECT count(*) FROM refresh_tokens r WHERE r.grant_id = g.id) AS r FROM grants g) n WHERE a <> r",
+    ),
+    (
+        "codes and their audit rows are not as many",
+        "SELECT abs((SELECT count(*) FROM codes) - (SELECT count(*) FROM audit_events WHERE type = 'code.issued'))",
+    ),
+    (
+        "redemptions and their audit rows are not as many",
+        "SELECT abs((SELECT count(*) FROM codes WHERE redeemed_at IS NOT NULL)
+          - (SELECT count(*) FROM audit_events WHERE type = 'tokens.issued'))",
+    ),
+    (
+        "refreshes and their audit rows are not as many",
+        "SELECT abs((SELECT count(*) FROM refresh_tokens WHERE rotated_at IS NOT NULL)
+          - (SELECT count(*) FROM audit_events WHERE type = 'tokens.refreshed'))",
+    ),
+    (
+        "sessions and their audit rows are not as many",
+        "SELECT abs((SELECT count(*) FROM sessions)
+          - (SELECT count(*) FROM audit_events WHERE type = 'user.signed_in'))",
+    ),
+    (
+        "a session of nobody",
+        "SELECT count(*) FROM sessions s WHERE NOT EXISTS (SELECT FROM users u WHERE u.id = s.user_id)",
+    ),
+    (
+        "an issuer has two active keys of one kind",
+        "SELECT count(*) FROM (SELECT issuer_id, class, algorithm FROM signing_keys WHERE state = 'active'
+          GROUP BY issuer_id, class, algorithm HAVING count(*) > 1) twice",
+    ),
+    (
+        "an issuer has no active key of a kind that it had",
+        "SELECT count(*) FROM (SELECT issuer_id, class, algorithm FROM signing_keys
+          GROUP BY issuer_id, class, algorithm HAVING count(*) FILTER (WHERE state = 'active') = 0) none",
+    ),
+];
+
+/// What was looked at, to tell a check of much from a check of nothing.
+#[derive(Debug, Default)]
+pub struct Settled {
+    /// Codes that were acknowledged to be redeemed.
+    pub sure: usize,
+    /// Codes of which nobody knows.
+    pub open: usize,
+    /// Revocations that were acknowledged.
+    pub revoked: usize,
+    /// Sessions.
+    pub sessions: usize,
+}
+
+/// Who looks.
+#[derive(Debug)]
+pub struct Aftermath<'a> {
+    /// A client without cookies.
+    pub client: Client,
+    /// Whose tokens the ledger is about.
+    pub party: &'a Party,
+    /// The published keys.
+    pub keys: Value,
+}
+
+/// What the ledger knows of one code.
+struct Told<'a> {
+    code: &'a str,
+    verifier: &'a str,
+    redeemed: Option<(&'a str, &'a str)>,
+    refreshed: Step<'a>,
+    revoked: Step<'a>,
+}
+
+/// A request about a refresh token.
+enum Step<'a> {
+    Not,
+    Unsure,
+    Done(&'a Got),
+}
+
+impl Aftermath<'_> {
+    /// I1, I2, I5, I6, I8: everything that a client holds is worth what it was told.
+    ///
+    /// # Panics
+    /// When something is not.
+    pub fn settle(&mut self, ledger: &[Entry]) -> Settled {
+        let mut settled = Settled::default();
+        for entry in ledger {
+            if let Some(Got::Session { cookies }) = entry.done() {
+                self.session(cookies);
+                settled.sessions += 1;
+            }
+        }
+        for told in codes(ledger) {
+            self.code(&told, &mut settled);
+        }
+        settled
+    }
+
+    /// Whoever was told that they are signed in need not say again who they are.
+    fn session(&self, cookies: &BTreeMap<String, String>) {
+        let mut client = self.client.clone();
+        for (name, value) in cookies {
+            client.put_cookie(name, value);
+        }
+        let url = self.party.url(&Pkce::new(), &[("prompt", "none")]);
+        let first = client.get(&url);
+        let next = url::Url::parse(&self.party.issuer).unwrap().join(first.location()).unwrap();
+        let away = if next.as_str().starts_with(&self.party.redirect_uri) {
+            next.to_string()
+        } else {
+            client.get(next.as_str()).location().to_owned()
+        };
+        assert!(away.contains("code="), "an acknowledged session is gone: {away}");
+    }
+
+    fn code(&mut self, told: &Told<'_>, settled: &mut Settled) {
+        let party = self.party;
+        let pkce = Pkce { verifier: told.verifier.to_owned(), challenge: String::new() };
+        let Some((access, refresh)) = told.redeemed else {
+            settled.open += 1;
+            // All or nothing: it is redeemed now, for the first time, or it was then.
+            one_of(&party.redeem(&mut self.client, told.code, &pkce));
+            return;
+        };
+        settled.sure += 1;
+        let last = match told.refreshed {
+            Step::Done(Got::Tokens { access, refresh }) => {
+                Some((access.as_str(), refresh.as_str()))
+            }
+            Step::Done(_) | Step::Not | Step::Unsure => None,
+        };
+        let mut held = vec![access];
+        held.extend(last.map(|(access, _)| access));
+        let alive: Vec<bool> = held.iter().map(|access| self.active(access)).collect();
+        let (_, current) = last.unwrap_or((access, refresh));
+        match told.revoked {
+            Step::Not => {
+                assert!(alive.iter().all(|alive| *alive), "an acknowledged token is not active");
+            }
+            Step::Done(_) => {
+                settled.revoked += 1;
+                assert!(!alive.iter().any(|alive| *alive), "a token that was given back is active");
+                party.refresh(&mut self.client, current).expect(400);
+            }
+            Step::Unsure => {
+                assert!(alive.windows(2).all(|pair| pair.first() == pair.last()), "half revoked");
+            }
+        }
+        let alive = alive.iter().all(|alive| *alive);
+        match told.refreshed {
+            Step::Unsure => one_of(&party.refresh(&mut self.client, refresh)),
+            Step::Done(_) | Step::Not => {
+                party.refresh(&mut self.client, current).expect(if alive { 200 } else { 400 });
+            }
+        }
+        // And a code that was redeemed is never redeemed again.
+        party.redeem(&mut self.client, told.code, &pkce).expect(400);
+    }
+
+    fn active(&mut self, token: &str) -> bool {
+        let issuer = &self.party.issuer;
+        tokens::verify(token, &self.keys, issuer, issuer).unwrap();
+        self.party.introspect(&mut self.client, token).expect(200).json().get("active")
+            == Some(&Value::Bool(true))
+    }
+}
+
+#[track_caller]
+fn one_of(response: &Response) {
+    assert!(matches!(response.status, 200 | 400), "{} {}", response.status, response.text());
+}
+
+/// Every code that somebody tried to redeem, with what followed.
+fn codes(ledger: &[Entry]) -> Vec<Told<'_>> {
+    let mut refreshed = HashMap::new();
+    let mut revoked = HashMap::new();
+    for entry in ledger {
+        let step = || entry.done().map_or(Step::Unsure, Step::Done);
+        match &entry.what {
+            Ask::Refresh { token } => drop(refreshed.insert(token.as_str(), step())),
+            Ask::Revoke { token } => drop(revoked.insert(token.as_str(), step())),
+            Ask::Page | Ask::SignIn | Ask::Code | Ask::Redeem { .. } | Ask::Manage { .. } => {}
+        }
+    }
+    let mut codes = Vec::new();
+    for entry in ledger {
+        let Ask::Redeem { code, verifier } = &entry.what else { continue };
+        let redeemed = match entry.done() {
+            Some(Got::Tokens { access, refresh }) => Some((access.as_str(), refresh.as_str())),
+            _ => None,
+        };
+        let next = redeemed.and_then(|(_, refresh)| refreshed.remove(refresh));
+        let next = next.unwrap_or(Step::Not);
+        let last = match &next {
+            Step::Done(Got::Tokens { refresh, .. }) => revoked.remove(refresh.as_str()),
+            Step::Done(_) | Step::Not | Step::Unsure => None,
+        };
+        let revoked = last.unwrap_or(Step::Not);
+        codes.push(Told { code, verifier, redeemed, refreshed: next, revoked });
+    }
+    codes
+}

@@ -1,0 +1,182 @@
+//! Who comes to an installation that the tests did not start: in a test bed, or outside of it.
+//!
+//! `visitor world API PEOPLE`: what `opentrusty seed` has to write before anybody comes.
+//! `visitor load PLACE LEDGER SECONDS PEOPLE`: people and an operator at work; the end of standard input ends it too.
+//! `visitor tally LEDGER [FROM-TO …]`: fails if a request failed, but for those in flight in one of these times (ms since 1970).
+//! `visitor whole [PSQL …]`: the database by itself, through that command.
+//! `visitor settle PLACE LEDGER`: what the clients were told, asked again.
+//!
+//! PLACE is `CA ISSUER API [PORT PORT]`; with ports both are reached there on loopback, whatever ports the URLs name.
+#![expect(
+    clippy::expect_used,
+    clippy::unwrap_used,
+    clippy::panic,
+    reason = "a test program: a failure here is the failure of the test that started it"
+)]
+
+use std::collections::BTreeMap;
+use std::io::Write as _;
+use std::path::Path;
+use std::process::Command;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use e2e::aftermath::{Aftermath, WHOLE};
+use e2e::crowd::Crowd;
+use e2e::ledger::{self, Entry, Ledger};
+use e2e::people::{self, PLATFORM_ADMIN};
+use e2e::{Client, Trust};
+
+/// Enough to keep a small machine busy, little enough to leave it an answer.
+const PAUSE: Duration = Duration::from_millis(20);
+/// How many faults are printed.
+const SHOWN: usize = 10;
+
+fn main() {
+    let words: Vec<String> = std::env::args().skip(1).collect();
+    let words: Vec<&str> = words.iter().map(String::as_str).collect();
+    match words.as_slice() {
+        ["world", api, count] => say(&people::crowded_world(api, number(count)).to_string()),
+        ["load", ca, issuer, api, rest @ .., ledger, seconds, count] => {
+            let place = Place::new(ca, issuer, api, rest);
+            load(&place, ledger, Duration::from_secs(number(seconds)), number(count));
+        }
+        ["tally", ledger, killed @ ..] => {
+            let killed: Vec<(u64, u64)> = killed.iter().map(|at| span(at)).collect();
+            tally(&ledger::read(Path::new(ledger)), &killed);
+        }
+        ["whole", psql @ ..] => whole(psql),
+        ["settle", ca, issuer, api, rest @ .., ledger] => {
+            settle(&Place::new(ca, issuer, api, rest), ledger);
+        }
+        _ => panic!("usage: visitor world|load|tally|whole|settle …"),
+    }
+}
+
+/// Where the installation is.
+struct Place {
+    client: Client,
+    issuer: String,
+    api: String,
+}
+
+impl Place {
+    fn new(ca: &str, issuer: &str, api: &str, ports: &[&str]) -> Self {
+        let mut client = Client::new(&Trust::in_file(Path::new(ca)));
+        for (url, port) in [issuer, api].into_iter().zip(ports) {
+            let url = url::Url::parse(url).unwrap();
+            client.route(url.port_or_known_default().unwrap(), number(port));
+        }
+        Self { client, issuer: issuer.to_owned(), api: api.to_owned() }
+    }
+}
+
+fn load(place: &Place, ledger: &str, lasting: Duration, count: usize) {
+    let crowd = Crowd {
+        client: place.client.clone(),
+        party: people::app_of(&place.issuer),
+        ledger: Ledger::create(Path::new(ledger)),
+        pause: PAUSE,
+        over: AtomicBool::new(false),
+    };
+    let end = Instant::now() + lasting;
+    let console = people::console_of(&place.issuer);
+    thread::scope(|scope| {
+        let mut at_work = Vec::new();
+        for (email, password) in people::crowd(count) {
+            let crowd = &crowd;
+            at_work.push(scope.spawn(move || crowd.person((&email, password))));
+        }
+        at_work.push(scope.spawn(|| crowd.operator(&console, &place.api, PLATFORM_ADMIN)));
+        // Standard input ends when whoever started this has seen enough.
+        let enough = &crowd.over;
+        thread::spawn(enough_when_told);
+        while Instant::now() < end && !TOLD.load(Ordering::Relaxed) {
+            assert!(
+                !at_work.iter().all(thread::ScopedJoinHandle::is_finished),
+                "nobody is at work"
+            );
+            thread::park_timeout(Duration::from_millis(20));
+        }
+        enough.store(true, Ordering::Relaxed);
+    });
+    say(&format!("acknowledged {}", crowd.ledger.acknowledged()));
+}
+
+static TOLD: AtomicBool = AtomicBool::new(false);
+
+fn enough_when_told() {
+    let mut line = String::new();
+    while std::io::stdin().read_line(&mut line).is_ok_and(|read| read > 0) {}
+    TOLD.store(true, Ordering::Relaxed);
+}
+
+fn tally(entries: &[Entry], killed: &[(u64, u64)]) {
+    let (mut done, mut excused, mut open) = (0, 0, 0);
+    let mut faults = Vec::new();
+    let mut kinds: BTreeMap<String, usize> = BTreeMap::new();
+    for entry in entries {
+        if entry.done().is_some() {
+            done += 1;
+            continue;
+        }
+        let Some((at, why)) = entry.fault() else {
+            open += 1;
+            continue;
+        };
+        *kinds.entry(why.clone()).or_default() += 1;
+        // In flight: asked before the end of the kill, and over only after its beginning.
+        if killed.iter().any(|(from, to)| entry.asked_ms <= *to && *from <= at) {
+            excused += 1;
+        } else {
+            faults.push(format!("{} to {at}: {why}: {:?}", entry.asked_ms, entry.what));
+        }
+    }
+    say(&format!(
+        "done {done}, in flight at a kill {excused}, open {open}, failed {}",
+        faults.len()
+    ));
+    for (why, count) in kinds {
+        say(&format!("  {count} × {why}"));
+    }
+    for fault in faults.iter().take(SHOWN) {
+        say(&format!("  {fault}"));
+    }
+    assert!(done > 0, "nothing was done, so nothing is shown");
+    assert!(faults.is_empty(), "{} requests failed", faults.len());
+}
+
+fn whole(psql: &[&str]) {
+    let (program, arguments) = psql.split_first().expect("a command that takes SQL");
+    for (what, sql) in WHOLE {
+        let output = Command::new(program).args(arguments).arg(sql).output().unwrap();
+        let said = String::from_utf8_lossy(&output.stdout);
+        assert!(output.status.success(), "{what}: {}", String::from_utf8_lossy(&output.stderr));
+        assert_eq!(said.trim(), "0", "{what}");
+    }
+    say(&format!("{} invariants hold in the database", WHOLE.len()));
+}
+
+fn settle(place: &Place, ledger: &str) {
+    let party = people::app_of(&place.issuer);
+    let mut client = place.client.clone();
+    let keys = client.get(&format!("{}/.well-known/jwks.json", place.issuer)).expect(200).json();
+    let mut aftermath = Aftermath { client, party: &party, keys };
+    let settled = aftermath.settle(&ledger::read(Path::new(ledger)));
+    say(&format!("{settled:?}"));
+    assert!(settled.sure > 0, "no code was redeemed, so nothing is shown");
+}
+
+fn span(text: &str) -> (u64, u64) {
+    let (from, to) = text.split_once('-').unwrap_or_else(|| panic!("{text} is not FROM-TO"));
+    (number(from), number(to))
+}
+
+fn number<T: std::str::FromStr>(text: &str) -> T {
+    text.parse().unwrap_or_else(|_| panic!("{text} is not a number"))
+}
+
+fn say(text: &str) {
+    writeln!(std::io::stdout(), "{text}").expect("standard output is open");
+}
