@@ -12,7 +12,7 @@ use nix::libc::{self, c_int, c_long};
 /// A daemon's list.
 #[derive(Debug)]
 pub struct Calls {
-    own: &'static [c_long],
+    own: &'static [&'static [c_long]],
     /// More of them, where the daemon may use TCP.
     with_tcp: &'static [c_long],
     /// Address families besides Unix sockets, where it may.
@@ -54,7 +54,8 @@ impl FromStr for Extra {
 impl Calls {
     pub(super) fn numbers(&self, tcp: bool) -> impl Iterator<Item = c_long> {
         let with_tcp = if tcp { self.with_tcp } else { &[] };
-        [COMMON, self.own, with_tcp].into_iter().flatten().copied()
+        let own = self.own.iter().copied().flatten();
+        COMMON.iter().chain(own).chain(with_tcp).copied()
     }
 
     pub(super) fn families(&self, tcp: bool) -> impl Iterator<Item = c_int> {
@@ -65,13 +66,13 @@ impl Calls {
 
 /// keyd: the module writes a token's files, and the signal to end is waited for. A network HSM's module may
 /// connect (`module_tcp_ports`).
-pub static KEYD: Calls = Calls { own: MODULE, with_tcp: NAMES, families: REMOTE };
+pub static KEYD: Calls = Calls { own: &[MODULE], with_tcp: NAMES, families: REMOTE };
 /// authd.
-pub static AUTHD: Calls = Calls { own: SERVER, with_tcp: NAMES, families: REMOTE };
+pub static AUTHD: Calls = Calls { own: &[REACTOR, LISTENER], with_tcp: NAMES, families: REMOTE };
 /// admind.
-pub static ADMIND: Calls = Calls { own: SERVER, with_tcp: NAMES, families: REMOTE };
+pub static ADMIND: Calls = Calls { own: &[REACTOR, LISTENER], with_tcp: NAMES, families: REMOTE };
 /// The courier: no listener.
-pub static COURIER: Calls = Calls { own: REACTOR, with_tcp: NAMES, families: REMOTE };
+pub static COURIER: Calls = Calls { own: &[REACTOR], with_tcp: NAMES, families: REMOTE };
 
 /// The resolver asks by netlink which addresses the machine has.
 const REMOTE: &[c_int] = &[libc::AF_INET, libc::AF_INET6, libc::AF_NETLINK];
@@ -159,17 +160,8 @@ const REACTOR: &[c_long] = &[
     libc::SYS_socketpair,
 ];
 
-/// tokio, and a listener.
-const SERVER: &[c_long] = &[
-    libc::SYS_accept4,
-    libc::SYS_epoll_create1,
-    libc::SYS_epoll_ctl,
-    libc::SYS_epoll_wait,
-    libc::SYS_eventfd2,
-    libc::SYS_getuid,
-    libc::SYS_ioctl,
-    libc::SYS_socketpair,
-];
+/// Who is let in.
+const LISTENER: &[c_long] = &[libc::SYS_accept4];
 
 /// Names to addresses, the C library's way.
 const NAMES: &[c_long] = &[
