@@ -12,6 +12,8 @@ const SCHEMES = ['light', 'dark'];
 /** Look at what a page shows, in both schemes and widths. */
 export async function look(person, name) {
   const { page, context } = person;
+  // Elements are there before the style sheet is, and are measured without it until then.
+  await page.waitForLoadState('load');
   const seen = { name, title: await page.title(), lang: await page.locator('html').getAttribute('lang'), views: [] };
   const protocol = await context.newCDPSession(page);
   await evaluate(protocol, AXE);
