@@ -18,6 +18,9 @@ const CROWD: usize = 64;
 const CROWD_EVERY: usize = 50;
 /// A connection that has idled for longer may be about to be closed (`idle` of the servers is 75 s).
 const LANE_IDLE: Duration = Duration::from_secs(30);
+/// How often a racer that is told to come back does, and after how long.
+const RETRIES: usize = 5;
+const RETRY_PAUSE: Duration = Duration::from_millis(200);
 
 /// How many rounds a race has: `OPENTRUSTY_RACE_ROUNDS`, or a thousand.
 pub fn rounds() -> usize {
@@ -79,12 +82,14 @@ impl Track {
             shot();
         }
         let mut answers = Vec::with_capacity(racers.len());
-        for (mut lane, racer) in lanes.into_iter().zip(racers) {
-            let answer = lane.receive(false).expect("a racer gets a response");
+        for lane in &mut lanes {
+            answers.push(lane.receive(false).expect("a racer gets a response"));
+        }
+        for ((mut lane, racer), answer) in lanes.into_iter().zip(racers).zip(&mut answers) {
+            settle(&mut lane, racer, answer);
             if !answer.ends_connection() {
                 self.lanes.entry(racer.address).or_default().push((lane, Instant::now()));
             }
-            answers.push(answer);
         }
         answers
     }
@@ -100,6 +105,23 @@ impl Track {
         };
         lane.send(most).expect("a lane is open");
         lane
+    }
+}
+
+/// Asks again, as a client does, where the answer was to come back soon (503): in a crowd somebody may wait for
+/// a row longer than a statement may. Whoever was told so has changed nothing, so what is asserted of the answers
+/// holds of these too; had it changed something half, nobody would win the race.
+fn settle(lane: &mut Connection, racer: &Racer, answer: &mut Response) {
+    for _ in 0..RETRIES {
+        if answer.status != 503
+            || answer.header("retry-after").is_none()
+            || answer.ends_connection()
+        {
+            return;
+        }
+        thread::sleep(RETRY_PAUSE);
+        lane.send(&racer.bytes).expect("a lane that was answered is open");
+        *answer = lane.receive(false).expect("a racer gets a response");
     }
 }
 
