@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, HashMap};
 use std::fmt::Write as _;
-use std::net::SocketAddr;
+use std::net::{Ipv4Addr, SocketAddr};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use base64::Engine as _;
@@ -39,6 +39,8 @@ pub struct Client {
     cookies: BTreeMap<String, String>,
     /// Which port to connect to when a URL names another: how a test picks a node.
     routes: HashMap<u16, u16>,
+    /// Which address to connect from when not the usual one.
+    source: Option<Ipv4Addr>,
     /// The connections that are kept; none of them unless asked.
     lines: Option<Lines>,
 }
@@ -50,13 +52,20 @@ impl Client {
     /// A client that trusts the stand's authority, without cookies.
     pub fn new(trust: &Trust) -> Self {
         let (cookies, routes) = (BTreeMap::new(), HashMap::new());
-        Self { trust: trust.clone(), cookies, routes, lines: None }
+        Self { trust: trust.clone(), cookies, routes, source: None, lines: None }
     }
 
     /// The same client, which keeps its connections from one request to the next.
     #[must_use]
     pub fn keeping(mut self) -> Self {
         self.lines = Some(Arc::default());
+        self
+    }
+
+    /// The same client at another address of this machine, for new connections.
+    #[must_use]
+    pub fn at(mut self, source: Ipv4Addr) -> Self {
+        self.source = Some(source);
         self
     }
 
@@ -145,10 +154,17 @@ impl Client {
             self.over_a_line(&lines, address, &request, method)?
         } else {
             let request = self.bytes(method, &target, headers, body);
-            ask(&mut Connection::open(address, &self.trust)?, &request, method)?
+            ask(&mut self.open(address)?, &request, method)?
         };
         self.keep(&response);
         Ok(response)
+    }
+
+    fn open(&self, address: SocketAddr) -> std::io::Result<Connection> {
+        match self.source {
+            None => Connection::open(address, &self.trust),
+            Some(source) => Connection::open_from(source, address, &self.trust),
+        }
     }
 
     /// Over the connection that was kept, or over a new one when the server has closed it meanwhile.
@@ -167,7 +183,7 @@ impl Client {
         let (line, response) = if let Some(answered) = kept {
             answered
         } else {
-            let mut line = Connection::open(address, &self.trust)?;
+            let mut line = self.open(address)?;
             let response = ask(&mut line, request, method)?;
             (line, response)
         };

@@ -8,6 +8,7 @@ use serde_json::Value;
 use url::Url;
 
 use crate::client::{Client, bearer, query};
+use crate::html::field;
 use crate::http::Response;
 use crate::ledger::{Ask, Got, Ledger};
 use crate::party::Party;
@@ -178,11 +179,4 @@ fn pair(response: &Response) -> (String, String) {
 fn tokens(response: &Response) -> Got {
     let (access, refresh) = pair(response);
     Got::Tokens { access, refresh }
-}
-
-fn field(page: &Response, name: &str) -> String {
-    let forms = crate::html::forms(&page.text());
-    let mut fields = forms.into_iter().flat_map(|form| form.fields);
-    let field = fields.find(|field| field.name == name);
-    field.unwrap_or_else(|| panic!("no {name} in {}", page.text())).value
 }

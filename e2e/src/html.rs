@@ -1,5 +1,7 @@
 //! The forms of a page: as much HTML as our own templates are written in.
 
+use crate::http::Response;
+
 /// A form as a browser would submit it.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Markup {
@@ -43,6 +45,13 @@ pub(crate) fn forms(page: &str) -> Vec<Markup> {
         }
     }
     forms
+}
+
+/// The value of a field that one of a page's forms has.
+pub(crate) fn field(page: &Response, name: &str) -> String {
+    let mut fields = forms(&page.text()).into_iter().flat_map(|form| form.fields);
+    let field = fields.find(|field| field.name == name);
+    field.unwrap_or_else(|| panic!("no {name} in {}", page.text())).value
 }
 
 /// The text of a page's elements of one name, tags removed and entities resolved.

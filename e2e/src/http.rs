@@ -1,11 +1,12 @@
 //! HTTP/1.1 over TLS, one blocking connection at a time, with every byte in the test's hands.
 
 use std::io::{Read, Write};
-use std::net::{SocketAddr, TcpStream};
+use std::net::{Ipv4Addr, SocketAddr, SocketAddrV4, TcpStream};
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
+use rustix::net::{AddressFamily, SocketFlags, SocketType, bind, connect, socket_with};
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, ServerName};
 use rustls::{ClientConfig, ClientConnection, RootCertStore, StreamOwned};
@@ -62,7 +63,27 @@ impl Connection {
     /// # Errors
     /// When nothing listens there or the handshake fails.
     pub fn open(address: SocketAddr, trust: &Trust) -> std::io::Result<Self> {
-        let mut tcp = TcpStream::connect_timeout(&address, PATIENCE)?;
+        Self::begin(TcpStream::connect_timeout(&address, PATIENCE)?, trust)
+    }
+
+    /// The same, from an address of this machine.
+    ///
+    /// # Errors
+    /// As [`Connection::open`], or when the machine does not have the address.
+    pub fn open_from(
+        source: Ipv4Addr,
+        address: SocketAddr,
+        trust: &Trust,
+    ) -> std::io::Result<Self> {
+        let (family, kind) = (AddressFamily::INET, SocketType::STREAM);
+        let tcp = TcpStream::from(socket_with(family, kind, SocketFlags::CLOEXEC, None)?);
+        tcp.set_write_timeout(Some(PATIENCE))?;
+        bind(&tcp, &SocketAddrV4::new(source, 0))?;
+        connect(&tcp, &address)?;
+        Self::begin(tcp, trust)
+    }
+
+    fn begin(mut tcp: TcpStream, trust: &Trust) -> std::io::Result<Self> {
         tcp.set_read_timeout(Some(PATIENCE))?;
         tcp.set_write_timeout(Some(PATIENCE))?;
         tcp.set_nodelay(true)?;

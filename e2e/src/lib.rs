@@ -21,6 +21,7 @@ pub mod bench;
 mod browser;
 mod client;
 pub mod crowd;
+pub mod flood;
 mod html;
 mod http;
 pub mod ledger;

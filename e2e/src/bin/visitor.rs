@@ -2,6 +2,8 @@
 //!
 //! `visitor world API PEOPLE`: what `opentrusty seed` has to write before anybody comes.
 //! `visitor load PLACE LEDGER SECONDS PEOPLE`: people and an operator at work; the end of standard input ends it too.
+//! `visitor flood PLACE SECONDS STRANGERS`: so many who try to sign in at once, without pause; fails unless each request
+//! of an operator to the management API is answered meanwhile.
 //! `visitor tally LEDGER [FROM-TO …]`: fails if a request failed, but for those in flight in one of these times (ms since 1970).
 //! `visitor whole [PSQL …]`: the database by itself, through that command.
 //! `visitor settle PLACE LEDGER`: what the clients were told, asked again.
@@ -24,9 +26,11 @@ use std::time::{Duration, Instant};
 
 use e2e::aftermath::{Aftermath, WHOLE};
 use e2e::crowd::Crowd;
+use e2e::flood::Flood;
 use e2e::ledger::{self, Entry, Ledger};
 use e2e::people::{self, PLATFORM_ADMIN};
-use e2e::{Client, Trust};
+use e2e::{Browser, Client, Trust, bearer};
+use serde_json::Value;
 
 /// Enough to keep a small machine busy, little enough to leave it an answer.
 const PAUSE: Duration = Duration::from_millis(20);
@@ -42,6 +46,10 @@ fn main() {
             let place = Place::new(ca, issuer, api, rest);
             load(&place, ledger, Duration::from_secs(number(seconds)), number(count));
         }
+        ["flood", ca, issuer, api, rest @ .., seconds, count] => {
+            let place = Place::new(ca, issuer, api, rest);
+            flood(&place, Duration::from_secs(number(seconds)), number(count));
+        }
         ["tally", ledger, killed @ ..] => {
             let killed: Vec<(u64, u64)> = killed.iter().map(|at| span(at)).collect();
             tally(&ledger::read(Path::new(ledger)), &killed);
@@ -50,7 +58,7 @@ fn main() {
         ["settle", ca, issuer, api, rest @ .., ledger] => {
             settle(&Place::new(ca, issuer, api, rest), ledger);
         }
-        _ => panic!("usage: visitor world|load|tally|whole|settle …"),
+        _ => panic!("usage: visitor world|load|flood|tally|whole|settle …"),
     }
 }
 
@@ -102,6 +110,42 @@ fn load(place: &Place, ledger: &str, lasting: Duration, count: usize) {
         enough.store(true, Ordering::Relaxed);
     });
     say(&format!("acknowledged {}", crowd.ledger.acknowledged()));
+}
+
+fn flood(place: &Place, lasting: Duration, strangers: usize) {
+    let mut browser = Browser::new(place.client.clone());
+    let tokens = people::console_of(&place.issuer).tokens(&mut browser, PLATFORM_ADMIN);
+    let access = tokens.get("access_token").and_then(Value::as_str).expect("a token");
+    let url = format!("{}/api/v1/me", place.api);
+    let flood = Flood::new(place.client.clone(), place.issuer.clone());
+    let (mut answered, mut longest) = (0, Duration::ZERO);
+    thread::scope(|scope| {
+        for _ in 0..strangers {
+            scope.spawn(|| flood.strangers());
+        }
+        let end = Instant::now() + lasting;
+        let _over = Over(&flood.over);
+        while Instant::now() < end {
+            let asked = Instant::now();
+            place.client.clone().get_with(&url, bearer(access)).expect(200);
+            longest = longest.max(asked.elapsed());
+            answered += 1;
+            thread::sleep(PAUSE);
+        }
+    });
+    let answers = flood.answers();
+    say(&format!("strangers were told {answers:?}"));
+    say(&format!("the operator got {answered} answers, the slowest after {longest:?}"));
+    assert!(answers.contains_key(&503), "nobody had to be turned away, so this was no flood");
+}
+
+/// Ends the flood, also when the operator's request fails: whoever waits for the strangers would wait for ever.
+struct Over<'a>(&'a AtomicBool);
+
+impl Drop for Over<'_> {
+    fn drop(&mut self) {
+        self.0.store(true, Ordering::Relaxed);
+    }
 }
 
 static TOLD: AtomicBool = AtomicBool::new(false);
