@@ -138,9 +138,10 @@ pub(crate) fn drop_in(unit: &str, name: &str) -> PathBuf {
     Path::new("/etc/systemd/system").join(format!("{unit}.d")).join(name)
 }
 
-/// The port of a socket unit, in its own drop-in.
+/// The port of a socket unit, in its own drop-in: the first, so that an administrator's, by whatever name, has the
+/// last word on where it listens.
 pub(crate) fn port_file(socket: &str) -> PathBuf {
-    drop_in(socket, "port.conf")
+    drop_in(socket, "00-port.conf")
 }
 
 /// `SoftHSM`'s library on this machine.

@@ -18,16 +18,20 @@ const CONFIG: i32 = 78;
 pub(crate) fn check(place: &Place, args: &ConfigCheck) -> Result<(), Failure> {
     let Some(daemon) = args.daemon else { return own(place) };
     let (name, _) = daemon.role();
-    ask(daemon, args.config.as_deref())?;
+    ask(daemon, args.config.as_deref(), &[])?;
     say(format!("{name}: its settings are good"))
 }
 
-/// The daemon's own answer.
-pub(crate) fn ask(daemon: Plane, config: Option<&Path>) -> Result<(), Failure> {
+/// The daemon's own answer, with these variables in its environment.
+pub(crate) fn ask(
+    daemon: Plane,
+    config: Option<&Path>,
+    environment: &[(String, String)],
+) -> Result<(), Failure> {
     let program = serve::program(daemon.program())?;
     let (name, role) = daemon.role();
     let mut command = Command::new(&program);
-    command.args(role);
+    command.args(role).envs(environment.iter().map(|(variable, value)| (variable, value)));
     if let Some(config) = config {
         command.arg("--config").arg(config);
     }

@@ -59,7 +59,8 @@ fn examine() -> Result<Vec<Finding>, Failure> {
     let place = Place::installed(Path::new(SETTINGS))?;
     let files = Files::read();
     let mut all = settings::check(&files);
-    all.extend(settings::accepted());
+    all.extend(settings::accepted(&files));
+    all.push(settings::pin());
     all.extend(files::check());
     all.extend(tls::check(&files));
     all.extend(processes::check());

@@ -18,6 +18,7 @@ mod failure;
 mod http;
 mod issuer;
 mod keys;
+mod listener;
 mod login;
 mod manual;
 mod me;

@@ -30,6 +30,7 @@ const KEYS: &[Key] = &[
     key("database_server"),
     key("backup_stamp"),
     key("backup_max_age_h"),
+    key("log_shipping"),
     Key { name: "bootstrap_admin_email", aliases: &["OT_BOOTSTRAP_ADMIN_EMAIL"] },
     key("console_origin"),
     key("mode"),

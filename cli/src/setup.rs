@@ -17,6 +17,7 @@ mod tls;
 mod token;
 mod units;
 
+use std::fs;
 use std::path::Path;
 
 pub(crate) use args::Setup;
@@ -29,17 +30,16 @@ use render::Urls;
 use steps::Steps;
 use units::DropIns;
 
-use crate::appliance::{DAEMONS, Daemon, SETTINGS};
+use crate::appliance::{DAEMONS, SETTINGS};
 use crate::args::{Bootstrap, Plane};
 use crate::failure::Failure;
 use crate::output::say;
 use crate::settings::Place;
 use crate::{bootstrap, config, database, doctor, migrate, program};
 
-/// Where a daemon listens, if setup has said so.
-pub(crate) fn port(daemon: Daemon) -> Option<u16> {
-    earlier::port(daemon)
-}
+/// There from the first change of a run to its last. What a run that failed in between has written, nobody was
+/// told of yet; after a boot everybody knows.
+const UNFINISHED: &str = "/run/opentrusty-setup.unfinished";
 
 pub(crate) fn run(flags: &Setup) -> Result<(), Failure> {
     let ask = Ask::new(flags.yes);
@@ -59,16 +59,19 @@ pub(crate) fn run(flags: &Setup) -> Result<(), Failure> {
     tls::judge_given(&plan)?;
     // Asked now, so that whoever answers is not needed later.
     let bootstrap = administrator(flags, &plan, ask, earlier.issuer.is_none())?;
-    let mut steps = Steps::default();
+    let unfinished = Path::new(UNFINISHED).exists();
+    fs::write(UNFINISHED, "").map_err(Failure::io(UNFINISHED))?;
+    let mut steps = Steps::since(unfinished);
     configure(flags, &plan, &earlier, &mut steps)?;
     check()?;
     token::run(&plan.token, &earlier, ask, &mut steps)?;
     let place = Place::installed(Path::new(SETTINGS))?;
-    let drop_ins = drop_ins(&plan, &mut steps)?;
+    let drop_ins = drop_ins(&plan, DropIns::since(unfinished), &mut steps)?;
     // Behind the drop-ins: a database elsewhere is reached through units that they bring.
-    schema(&plan, &place)?;
+    schema(&plan, drop_ins, &place)?;
     units::run(&plan, drop_ins, &mut steps)?;
     units::wait(&plan)?;
+    fs::remove_file(UNFINISHED).map_err(Failure::io(UNFINISHED))?;
     first_administrator(&place, bootstrap, &mut steps)?;
     if !steps.changed() {
         say("\nNothing was changed.")?;
@@ -123,26 +126,27 @@ fn urls(
 /// Only the daemons know their settings; a file that somebody edited may be wrong.
 fn check() -> Result<(), Failure> {
     for daemon in [Plane::Keyd, Plane::Auth, Plane::Admin, Plane::Courier] {
-        config::ask(daemon, Some(&daemon.settings()))?;
+        config::ask(daemon, Some(&daemon.settings()), &[])?;
     }
     steps::same("the daemons take their settings")
 }
 
-fn schema(plan: &Plan, place: &Place) -> Result<(), Failure> {
+fn schema(plan: &Plan, drop_ins: DropIns, place: &Place) -> Result<(), Failure> {
     match plan.database {
         Database::Local => postgres::wait(place)?,
-        Database::Remote(_) => units::open_relay()?,
+        Database::Remote(_) => units::open_relay(drop_ins)?,
     }
     migrate::run(place)
 }
 
-fn drop_ins(plan: &Plan, steps: &mut Steps) -> Result<DropIns, Failure> {
-    let mut all = DropIns::default();
+fn drop_ins(plan: &Plan, before: DropIns, steps: &mut Steps) -> Result<DropIns, Failure> {
+    let mut all = before;
     for text in render::units(plan) {
         let written = files::put_text(None, &text)?;
         let changed = matches!(written, Written::Made | Written::Replaced);
         all.changed |= changed;
         all.ports |= changed && units::is_port(&text.path);
+        all.relay |= changed && units::is_relay(&text.path);
         // The unit is stopped for it anyway.
         steps.wrote(&text.path.display().to_string(), written, &[])?;
     }
@@ -188,7 +192,7 @@ fn first_administrator(
 /// The files alone, beneath a folder, owned by whoever runs this.
 fn only_files(flags: &Setup, folder: &Path, ask: Ask) -> Result<(), Failure> {
     let plan = Plan::of(flags, &Earlier::default(), ask)?;
-    let mut steps = Steps::default();
+    let mut steps = Steps::since(false);
     let urls = match &plan.database {
         Database::Local => Urls::local(),
         Database::Remote(server) => {

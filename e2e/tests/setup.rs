@@ -89,7 +89,7 @@ fn the_daemons_take_what_setup_writes_and_a_second_run_writes_nothing() {
         let about = fs::metadata(folder.etc(name)).unwrap();
         assert_eq!(about.permissions().mode() & 0o7777, mode, "{name}");
     }
-    let port = folder.0.join("etc/systemd/system/opentrusty-authd.socket.d/port.conf");
+    let port = folder.0.join("etc/systemd/system/opentrusty-authd.socket.d/00-port.conf");
     assert!(fs::read_to_string(port).unwrap().ends_with("ListenStream=\nListenStream=8443\n"));
     let second = said(&write(&folder, &flags));
     assert!(second.lines().all(|line| line.starts_with("same")), "{second}");

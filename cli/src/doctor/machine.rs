@@ -11,6 +11,15 @@ use crate::appliance::{TARGET, TOKENS};
 use crate::program::Program;
 use crate::settings::Place;
 
+/// Services that send the journal, or what they read from it, to another machine. rsyslog is none of them: by itself
+/// it writes files.
+const SHIPPERS: [&str; 5] = [
+    "systemd-journal-upload.service",
+    "vector.service",
+    "fluent-bit.service",
+    "filebeat.service",
+    "promtail.service",
+];
 /// What a backup touches when it is complete, unless `backup_stamp` names another file.
 const STAMP: &str = "/var/backups/opentrusty/last";
 /// A day, and two hours for one that takes long.
@@ -27,6 +36,7 @@ pub(super) fn check(place: &Place) -> Vec<Finding> {
         landlock(sandbox::landlock_abi()),
         boot(&said(enabled)),
         journal(Path::new("/var/log/journal").is_dir()),
+        shipping(place),
         backup(place),
     ]
 }
@@ -66,6 +76,28 @@ fn journal(persistent: bool) -> Finding {
     }
     let fix = "mkdir /var/log/journal and restart systemd-journald, or ship it elsewhere; the audit log is in PostgreSQL";
     warn("journal", "kept in memory alone", fix)
+}
+
+/// Whoever breaks into this machine can rewrite what it says of itself, so it has to be said elsewhere too.
+fn shipping(place: &Place) -> Finding {
+    let active = |unit: &&str| {
+        let state = Program::new("systemctl").args(["is-active", unit]).answer();
+        state.is_ok_and(|state| state == "active")
+    };
+    match place.optional::<String>("log_shipping") {
+        Ok(named) => judge_shipping(SHIPPERS.into_iter().find(active), named.as_deref()),
+        Err(error) => fail("logs", error.to_string(), "correct it in opentrusty.toml"),
+    }
+}
+
+fn judge_shipping(unit: Option<&str>, named: Option<&str>) -> Finding {
+    let fix = "let a service send the journal elsewhere (systemd-journal-upload, or name yours as log_shipping in \
+               opentrusty.toml), and read audit events from there as the role opentrusty_auditor";
+    match (unit, named) {
+        (Some(unit), _) => ok("logs", format!("shipped by {unit}")),
+        (None, Some(named)) => ok("logs", format!("shipped by {named}, as opentrusty.toml says")),
+        (None, None) => warn("logs", "nothing is known to ship them elsewhere", fix),
+    }
 }
 
 fn backup(place: &Place) -> Finding {
@@ -118,6 +150,9 @@ mod tests {
         assert_eq!(boot("enabled").verdict, Verdict::Ok);
         assert_eq!(boot("disabled").verdict, Verdict::Warn);
         assert_eq!(journal(false).verdict, Verdict::Warn);
+        assert_eq!(judge_shipping(None, None).verdict, Verdict::Warn);
+        assert_eq!(judge_shipping(Some(SHIPPERS[0]), None).verdict, Verdict::Ok);
+        assert_eq!(judge_shipping(None, Some("our agent")).verdict, Verdict::Ok);
     }
 
     #[test]

@@ -59,6 +59,11 @@ fn sandbox_name(daemon: Daemon) -> String {
     format!("sandbox.{}", daemon.name())
 }
 
+/// The process of a daemon, if it runs.
+pub(super) fn pid(daemon: Daemon) -> Option<u32> {
+    unit(daemon).pid
+}
+
 fn unit(daemon: Daemon) -> Unit {
     let show = Program::new("systemctl").args([
         "show",

@@ -1,17 +1,22 @@
-//! The settings files: do they agree with each other, and do they leave anything open?
+//! What the daemons were told: do their settings agree with each other, and do they leave anything open?
 
+use std::collections::BTreeMap;
 use std::fs;
 use std::net::IpAddr;
 use std::path::Path;
 
 use toml::{Table, Value};
+use url::Url;
 
 use super::finding::{Finding, fail, ok, warn};
+use super::processes;
 use crate::appliance::{self, DAEMONS, Daemon, SETTINGS};
 use crate::args::Plane;
 use crate::config;
+use crate::program::Program;
 
-/// What the files say; a file that is missing or no TOML is an empty one here, and `accepted` says so.
+/// What the files say, and the environments of the running daemons, which win; a file that is missing or no TOML is
+/// an empty one here, and `accepted` says so.
 #[derive(Debug, Default)]
 pub(super) struct Files {
     own: Table,
@@ -19,6 +24,43 @@ pub(super) struct Files {
     authd: Table,
     admind: Table,
     courier: Table,
+    environments: BTreeMap<Daemon, Vec<(String, String)>>,
+}
+
+/// Other names in the environment of what is looked at here.
+const ALIASES: [(&str, &str); 5] = [
+    ("OAUTH_ISSUER", "issuer"),
+    ("ISSUER", "issuer"),
+    ("BASE_URL", "issuer"),
+    ("OPENTRUSTY_BASE_URL", "issuer"),
+    ("DATABASE_URL", "database_url"),
+];
+
+/// The key that a variable sets, if it is a setting.
+fn key_of(variable: &str) -> Option<String> {
+    let alias = ALIASES.iter().find(|(name, _)| *name == variable);
+    let key = alias.map(|(_, key)| (*key).to_owned());
+    key.or_else(|| variable.strip_prefix("OPENTRUSTY_").map(str::to_ascii_lowercase))
+}
+
+/// Lays an environment over a file. An empty variable counts as absent.
+fn overlay(table: &mut Table, environment: &[(String, String)]) {
+    for (variable, value) in environment.iter().filter(|(_, value)| !value.is_empty()) {
+        if let Some(key) = key_of(variable) {
+            let number = value.parse().map(Value::Integer);
+            table.insert(key, number.unwrap_or_else(|_| Value::String(value.clone())));
+        }
+    }
+}
+
+/// The settings in the environment that a process was started with.
+fn environment(daemon: Daemon) -> Vec<(String, String)> {
+    let Some(pid) = processes::pid(daemon) else { return Vec::new() };
+    let bytes = fs::read(format!("/proc/{pid}/environ")).unwrap_or_default();
+    let pairs = bytes.split(|byte| *byte == 0).filter_map(|one| std::str::from_utf8(one).ok());
+    let pairs = pairs.filter_map(|one| one.split_once('='));
+    let settings = pairs.filter(|(variable, _)| key_of(variable).is_some());
+    settings.map(|(variable, value)| (variable.to_owned(), value.to_owned())).collect()
 }
 
 impl Files {
@@ -27,12 +69,20 @@ impl Files {
             let text = fs::read_to_string(path).unwrap_or_default();
             toml::from_str(&text).unwrap_or_default()
         };
+        let environments: BTreeMap<_, _> =
+            DAEMONS.into_iter().map(|daemon| (daemon, environment(daemon))).collect();
+        let told = |daemon: Daemon| {
+            let mut table = table(&daemon.settings());
+            overlay(&mut table, environments.get(&daemon).map_or(&[], Vec::as_slice));
+            table
+        };
         Self {
             own: table(Path::new(SETTINGS)),
-            keyd: table(&Daemon::Keyd.settings()),
-            authd: table(&Daemon::Authd.settings()),
-            admind: table(&Daemon::Admind.settings()),
-            courier: table(&Daemon::Courier.settings()),
+            keyd: told(Daemon::Keyd),
+            authd: told(Daemon::Authd),
+            admind: told(Daemon::Admind),
+            courier: told(Daemon::Courier),
+            environments,
         }
     }
 
@@ -58,6 +108,16 @@ impl Files {
         text(&self.own, "ca").map(Path::new)
     }
 
+    /// The settings files that a database's password is in.
+    fn in_clear(&self) -> Vec<String> {
+        let holds = |daemon: &Daemon| {
+            let url = text(self.of(*daemon), "database_url").and_then(|url| Url::parse(url).ok());
+            url.is_some_and(|url| url.password().is_some())
+        };
+        let files = DAEMONS.into_iter().filter(holds);
+        files.map(|daemon| format!("{}.toml", daemon.name())).collect()
+    }
+
     /// How old a key may become before admind rotates it, in days.
     pub(super) fn rotation_days(&self) -> i64 {
         self.admind.get("key_rotation_days").and_then(Value::as_integer).unwrap_or(90)
@@ -69,12 +129,18 @@ fn text<'a>(table: &'a Table, key: &str) -> Option<&'a str> {
 }
 
 /// Whether each daemon would start.
-pub(super) fn accepted() -> Vec<Finding> {
-    let planes = [Plane::Keyd, Plane::Auth, Plane::Admin, Plane::Courier];
-    let judge = |plane: Plane| {
+pub(super) fn accepted(files: &Files) -> Vec<Finding> {
+    let planes = [
+        (Plane::Keyd, Daemon::Keyd),
+        (Plane::Auth, Daemon::Authd),
+        (Plane::Admin, Daemon::Admind),
+        (Plane::Courier, Daemon::Courier),
+    ];
+    let judge = |(plane, daemon): (Plane, Daemon)| {
         let (name, _) = plane.role();
         let check = format!("settings.{name}");
-        match config::ask(plane, Some(&plane.settings())) {
+        let environment = files.environments.get(&daemon).map_or(&[][..], Vec::as_slice);
+        match config::ask(plane, Some(&plane.settings()), environment) {
             Ok(()) => ok(check, "accepted by the daemon"),
             Err(failure) => {
                 let fix = format!(
@@ -161,7 +227,41 @@ fn secrets(files: &Files) -> Finding {
         let fix = "give the PIN as the encrypted credential `pin`: opentrusty setup --pin-file FILE, once";
         return warn("secrets", "keyd.toml names a file with the PIN in clear", fix);
     }
-    ok("secrets", "the PIN is a credential, encrypted for this machine")
+    let clear = files.in_clear();
+    if !clear.is_empty() {
+        let fix = "treat these files as the password itself, in backups too; a database on this machine needs none";
+        return warn("secrets", format!("the database's password is in {}", clear.join(", ")), fix);
+    }
+    ok("secrets", "none is in a settings file; keyd takes its PIN as a credential")
+}
+
+/// A drop-in may give keyd its PIN as a file in clear.
+pub(super) fn pin() -> Finding {
+    // `show` prints no credentials.
+    let unit = Program::new("systemctl").args(["cat", Daemon::Keyd.service()]);
+    judge_pin(&unit.answer().unwrap_or_default())
+}
+
+/// Whether a credential's assignment is for the PIN: `pin:PATH`, or `pin` alone.
+fn is_pin(value: &str) -> bool {
+    value.split(':').next() == Some("pin")
+}
+
+/// A unit and its drop-ins in their order; an empty assignment forgets those before it.
+fn judge_pin(unit: &str) -> Finding {
+    let fix =
+        "remove the drop-in, and give the PIN to setup: opentrusty setup --pin-file FILE, once";
+    let gives = |property: &str| {
+        let values = unit.lines().filter_map(|line| line.strip_prefix(property)?.strip_prefix('='));
+        values.fold(false, |given, value| !value.is_empty() && (given || is_pin(value)))
+    };
+    if gives("LoadCredential") || gives("SetCredential") {
+        return warn("pin", "keyd's unit loads it in clear (LoadCredential=)", fix);
+    }
+    if gives("LoadCredentialEncrypted") {
+        return ok("pin", "an encrypted credential, for this machine alone");
+    }
+    warn("pin", "keyd's unit loads no encrypted credential `pin`", fix)
 }
 
 fn cors(files: &Files) -> Finding {

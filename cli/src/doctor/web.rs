@@ -1,5 +1,6 @@
 //! The two listeners, asked as a client would ask, on this machine.
 
+use std::net::SocketAddr;
 use std::path::Path;
 
 use http::{Method, Request, StatusCode};
@@ -11,7 +12,7 @@ use crate::appliance::{self, Daemon};
 use crate::database::block_on;
 use crate::failure::Failure;
 use crate::http::{Client, body};
-use crate::setup;
+use crate::listener;
 
 /// What one path answered: its status and body, or why there is none.
 type Answer = Result<(StatusCode, Vec<u8>), String>;
@@ -21,9 +22,9 @@ pub(super) fn check(files: &Files) -> Vec<Finding> {
     let mut all = Vec::new();
     for (daemon, origin) in doors {
         let Some(origin) = origin else { continue };
-        let port = setup::port(daemon).unwrap_or_else(|| appliance::authority(origin).1);
+        let at = listener::of(daemon, appliance::authority(origin).1);
         let ask = |path: &str| {
-            answer(files.ca(), (origin, port), path).map_err(|failure| failure.to_string())
+            answer(files.ca(), (origin, at), path).map_err(|failure| failure.to_string())
         };
         all.push(ready(daemon, &ask("/readyz")));
         all.push(metrics(daemon, &ask("/metrics")));
@@ -39,7 +40,7 @@ pub(super) fn check(files: &Files) -> Vec<Finding> {
 
 fn answer(
     ca: Option<&Path>,
-    (origin, port): (&str, u16),
+    (origin, at): (&str, SocketAddr),
     path: &str,
 ) -> Result<(StatusCode, Vec<u8>), Failure> {
     let client = Client::new(ca)?;
@@ -49,7 +50,7 @@ fn answer(
         .body(body(""))
         .map_err(|error| Failure::refused(error.to_string()))?;
     block_on(async {
-        let response = client.send_at(request, Some(([127, 0, 0, 1], port).into())).await?;
+        let response = client.send_at(request, Some(at)).await?;
         Ok((response.status(), response.body().to_vec()))
     })
 }

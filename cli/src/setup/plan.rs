@@ -90,7 +90,9 @@ impl Plan {
         )?;
         let (_, default_port) = appliance::authority(api.as_str());
         let listen_port = flags.listen_port.or(earlier.listen_port).unwrap_or(issuer_port);
-        let api_port = flags.api_port.or(earlier.api_port).unwrap_or(default_port);
+        // Another URL for the API means another port, unless that is said too.
+        let kept_port = earlier.api_port.filter(|_| earlier.api.as_deref() == Some(api.as_str()));
+        let api_port = flags.api_port.or(kept_port).unwrap_or(default_port);
         if listen_port == api_port {
             let problem = format!("is {api_port}, the port of the public listener");
             return Err(ConfigError::new("--api-port", problem, "choose another one").into());
@@ -173,10 +175,17 @@ fn token(flags: &TokenFlags, earlier: &Earlier, ask: Ask) -> Result<Token, Failu
             return module_token(module, judged(label)?, flags);
         }
     }
+    let label = judged(label.unwrap_or_else(|| LABEL.to_owned()))?;
+    if earlier.softhsm && earlier.token_label.as_ref().is_some_and(|before| *before != label) {
+        let before = earlier.token_label.as_deref().unwrap_or_default();
+        let problem = format!("is {before} already, and its keys sign");
+        let fix = "leave it out, or destroy that token first (opentrusty token destroy)";
+        return Err(ConfigError::new("--token-label", problem, fix).into());
+    }
     let module = appliance::softhsm().ok_or_else(|| {
         ConfigError::new("--softhsm", "finds no libsofthsm2.so", "install the package softhsm2")
     })?;
-    Ok(Token::SoftHsm { module, label: judged(label.unwrap_or_else(|| LABEL.to_owned()))? })
+    Ok(Token::SoftHsm { module, label })
 }
 
 fn module_token(module: PathBuf, label: String, flags: &TokenFlags) -> Result<Token, Failure> {

@@ -90,7 +90,7 @@ fn w181_no_secret_is_in_a_file_that_everybody_can_read() {
 #[test]
 fn a_port_replaces_the_units_own() {
     let all = units(&softhsm_plan());
-    let text = find(&all, "opentrusty-authd.socket.d/port.conf");
+    let text = find(&all, "opentrusty-authd.socket.d/00-port.conf");
     assert_eq!(text.body.expose_secret(), "[Socket]\nListenStream=\nListenStream=443\n");
     assert_eq!(text.of, [Daemon::Authd]);
 }

@@ -3,17 +3,23 @@
 use std::collections::BTreeSet;
 
 use super::files::Written;
-use crate::appliance::Daemon;
+use crate::appliance::{DAEMONS, Daemon};
 use crate::failure::Failure;
 use crate::output::say;
 
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(super) struct Steps {
     changed: bool,
     stale: BTreeSet<Daemon>,
 }
 
 impl Steps {
+    /// Nothing yet; after a run that nobody knows the end of, everybody may have old settings.
+    pub(super) fn since(unfinished: bool) -> Self {
+        let stale = if unfinished { DAEMONS.into() } else { BTreeSet::new() };
+        Self { changed: false, stale }
+    }
+
     /// Something is new.
     pub(super) fn done(&mut self, what: &str) -> Result<(), Failure> {
         self.changed = true;

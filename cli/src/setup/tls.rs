@@ -35,18 +35,18 @@ pub(super) fn run(plan: &Plan, steps: &mut Steps) -> Result<(), Failure> {
     match &plan.certificates {
         Certificates::LocalCa => local(&hosts(plan), steps),
         Certificates::Own { public, api, ca } => {
-            if let Some(ca) = ca {
-                put(
-                    Path::new(CA),
-                    &read(ca)?,
-                    Rights::of("root", "root", 0o644)?,
-                    (steps, &PLANES),
-                )?;
+            match ca {
+                Some(ca) => {
+                    let rights = Rights::of("root", "root", 0o644)?;
+                    put(Path::new(CA), &read(ca)?, rights, (steps, &PLANES))?;
+                }
+                // The next run would take it for the authority of what is there, and believe nobody else.
+                None => retire(CA, steps)?,
             }
             for (daemon, (certificate, key)) in PLANES.into_iter().zip([public, api]) {
                 own(daemon, (certificate, key), steps)?;
             }
-            retire(steps)
+            retire(CA_KEY, steps)
         }
         Certificates::Kept => {
             let roots = Roots::new(ca(plan))?;
@@ -70,15 +70,13 @@ pub(super) fn ca(plan: &Plan) -> Option<&'static Path> {
     ours.then_some(file)
 }
 
-/// A local authority that is not ours any more: whoever found its key could still speak for our hosts, and a
-/// later run would take it up again.
-fn retire(steps: &mut Steps) -> Result<(), Failure> {
-    match fs::remove_file(CA_KEY) {
-        Ok(()) => {
-            steps.done(&format!("{CA_KEY}: removed, the certificates come from elsewhere now"))
-        }
+/// A part of a local authority that is not ours any more: whoever found its key could still speak for our hosts,
+/// and a later run would take it up again.
+fn retire(path: &str, steps: &mut Steps) -> Result<(), Failure> {
+    match fs::remove_file(path) {
+        Ok(()) => steps.done(&format!("{path}: removed, the certificates come from elsewhere now")),
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
-        Err(error) => Err(Failure::Io(CA_KEY.to_owned(), error)),
+        Err(error) => Err(Failure::Io(path.to_owned(), error)),
     }
 }
 

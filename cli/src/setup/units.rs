@@ -1,5 +1,6 @@
 //! The units: told of their new files, enabled, started, and waited for.
 
+use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
 use http::{Method, Request};
@@ -11,19 +12,30 @@ use crate::appliance::{self, DAEMONS, Daemon, TARGET};
 use crate::database::block_on;
 use crate::failure::Failure;
 use crate::http::{Client, body};
+use crate::listener;
 use crate::program::Program;
 
 /// How long all of them may take to be ready: a network HSM is slow to open.
 const PATIENCE: Duration = Duration::from_secs(90);
 const PAUSE: Duration = Duration::from_millis(200);
+const RELAY: &str = "opentrusty-database.socket";
 const MIGRATE: &str = "opentrusty-migrate.service";
 
 /// What was written beside the units.
-#[derive(Debug, Clone, Copy, Default)]
+#[derive(Debug, Clone, Copy)]
 pub(super) struct DropIns {
     pub(super) changed: bool,
     /// Listeners have to be opened anew.
     pub(super) ports: bool,
+    /// The way to a remote database has changed.
+    pub(super) relay: bool,
+}
+
+impl DropIns {
+    /// What was written: nothing yet, or by a run that nobody knows the end of, anything.
+    pub(super) const fn since(unfinished: bool) -> Self {
+        Self { changed: unfinished, ports: unfinished, relay: unfinished }
+    }
 }
 
 pub(super) fn run(plan: &Plan, drop_ins: DropIns, steps: &mut Steps) -> Result<(), Failure> {
@@ -37,7 +49,7 @@ pub(super) fn run(plan: &Plan, drop_ins: DropIns, steps: &mut Steps) -> Result<(
         units.extend(daemon.sockets());
     }
     if relay {
-        units.push("opentrusty-database.socket");
+        units.push(RELAY);
     }
     let units = installed(&units)?;
     let before = states("is-enabled", &units)?;
@@ -65,9 +77,13 @@ pub(super) fn run(plan: &Plan, drop_ins: DropIns, steps: &mut Steps) -> Result<(
 }
 
 /// The way to a remote database, before anybody needs it.
-pub(super) fn open_relay() -> Result<(), Failure> {
+pub(super) fn open_relay(drop_ins: DropIns) -> Result<(), Failure> {
     systemctl(&["daemon-reload"])?;
-    systemctl(&["start", "opentrusty-database.socket"])
+    if drop_ins.relay {
+        // What runs goes on to the server that it was started for.
+        systemctl(&["stop", RELAY, "opentrusty-database.service"])?;
+    }
+    systemctl(&["start", RELAY])
 }
 
 /// Those that run with former settings are started anew; the rest is started if it does not run.
@@ -101,11 +117,14 @@ fn start(units: &[&str], steps: &mut Steps) -> Result<(), Failure> {
 /// Waits until both listeners say that they can serve.
 pub(super) fn wait(plan: &Plan) -> Result<(), Failure> {
     let client = Client::new(tls::ca(plan))?;
-    let doors = [(plan.issuer.as_str(), plan.listen_port), (plan.api.as_str(), plan.api_port)];
+    let doors = [
+        (plan.issuer.as_str(), listener::of(Daemon::Authd, plan.listen_port)),
+        (plan.api.as_str(), listener::of(Daemon::Admind, plan.api_port)),
+    ];
     let begin = Instant::now();
     block_on(async {
-        for (origin, port) in doors {
-            while let Err(failure) = ready(&client, origin, port).await {
+        for (origin, at) in doors {
+            while let Err(failure) = ready(&client, origin, at).await {
                 if begin.elapsed() > PATIENCE {
                     let hint = "look with journalctl -u 'opentrusty-*'";
                     return Err(Failure::refused(format!(
@@ -121,13 +140,13 @@ pub(super) fn wait(plan: &Plan) -> Result<(), Failure> {
 }
 
 /// Asks on this machine, whatever address the name has elsewhere.
-async fn ready(client: &Client, origin: &str, port: u16) -> Result<(), Failure> {
+async fn ready(client: &Client, origin: &str, at: SocketAddr) -> Result<(), Failure> {
     let request = Request::builder()
         .method(Method::GET)
         .uri(format!("{origin}/readyz"))
         .body(body(""))
         .map_err(|error| Failure::refused(error.to_string()))?;
-    let response = client.send_at(request, Some(([127, 0, 0, 1], port).into())).await?;
+    let response = client.send_at(request, Some(at)).await?;
     if response.status().is_success() {
         return Ok(());
     }
@@ -161,6 +180,11 @@ fn states(question: &str, units: &[&str]) -> Result<Vec<String>, Failure> {
 
 fn systemctl(args: &[&str]) -> Result<(), Failure> {
     Program::new("systemctl").args(args.iter().copied()).run().map(|_| ())
+}
+
+/// Whether a file is one of the relay's units.
+pub(super) fn is_relay(path: &std::path::Path) -> bool {
+    path.file_stem().is_some_and(|name| name == "opentrusty-database")
 }
 
 /// Whether setup has to open the sockets anew.
