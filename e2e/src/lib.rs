@@ -45,7 +45,7 @@ pub use party::Party;
 pub use pkce::Pkce;
 pub use process::Daemon;
 pub use psql::Psql;
-pub use race::{Racer, Track, field, race, rounds};
+pub use race::{Racer, Track, field, patiently, race, rounds};
 pub use routes::routes;
 pub use stand::{Node, Options, Stand};
 pub use trap::{Answer, Heard, Trap};

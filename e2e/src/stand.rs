@@ -366,9 +366,19 @@ impl Node {
         self.port
     }
 
-    /// Start keyd and wait until it accepts.
+    /// Start keyd and wait until it has tried its token and accepts.
     pub fn start_keyd(&mut self) {
+        // `started` is what it says when the token is away.
+        let ready = |keyd: &Daemon| {
+            let log = keyd.log();
+            log.matches(" keyd: ready").count() + log.matches(" keyd: started").count()
+        };
+        let before = ready(&self.keyd);
         self.keyd.start();
+        until("keyd is ready", START, || {
+            assert!(self.keyd.ended().is_none(), "keyd has ended:\n{}", self.keyd.log());
+            (ready(&self.keyd) > before).then_some(())
+        });
         let socket = self.folder.join("run/sign/socket");
         until("keyd accepts", START, || {
             assert!(self.keyd.ended().is_none(), "keyd has ended:\n{}", self.keyd.log());

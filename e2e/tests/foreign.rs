@@ -13,7 +13,9 @@ mod key;
 mod program;
 
 use std::sync::OnceLock;
+use std::time::Duration;
 
+use e2e::bench::until;
 use e2e::{Options, Stand};
 use key::Key;
 use program::Program;
@@ -100,6 +102,14 @@ fn stand() -> &'static Stand {
                 "mode": "delegation",
             })),
         }));
+        // A library that reads the metadata twice would find what became ready in between.
+        stand.wait_for_keys();
+        let metadata = format!("{}/.well-known/openid-configuration", stand.issuer());
+        until("every algorithm is offered", Duration::from_secs(60), || {
+            let metadata = stand.client().get(&metadata).expect(200).json();
+            let offered = metadata["id_token_signing_alg_values_supported"].as_array()?.len();
+            (offered == 5).then_some(())
+        });
         stand
     })
 }

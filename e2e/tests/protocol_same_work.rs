@@ -165,11 +165,11 @@ fn w128_every_wrong_sign_in_is_one_hash_with_the_parameters_of_today() {
         (BEN, ""),
         ("nobody@example.org", ""),
     ] {
-        let wrong = sign_in(user, password);
-        // One, and neither none nor two.
-        assert!(
-            wrong * 10 > right * 6 && wrong * 10 < right * 16,
-            "{user} {password:?}: {wrong} ticks, one hash is {right}"
-        );
+        // One, and neither none nor two. What a busy neighbour makes of the ticks, it does not make each time.
+        let seen: Vec<u64> = (0..4)
+            .map(|_| sign_in(user, password))
+            .take_while(|wrong| wrong * 10 <= right * 6 || wrong * 10 >= right * 16)
+            .collect();
+        assert!(seen.len() < 4, "{user} {password:?}: {seen:?} ticks, one hash is {right}");
     }
 }

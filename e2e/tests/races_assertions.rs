@@ -83,19 +83,22 @@ fn asserted(
     post(stand, node, SIGNER, (path, &[form, &proof].concat()))
 }
 
-/// One is believed, all others are told that they are not `SIGNER`.
+/// One is believed, all others are told that they are not `SIGNER`. Behind a crowd somebody may have to come back, and
+/// if that is who was believed, nobody has won: the assertion is spent.
 #[track_caller]
-fn assert_once(answers: &[Response]) -> usize {
-    let won: Vec<usize> =
-        (0..answers.len()).filter(|number| answers[*number].status < 300).collect();
-    assert_eq!(won.len(), 1, "{:?}", answers.iter().map(|a| a.status).collect::<Vec<_>>());
+fn assert_once(answers: &[Response]) -> Option<usize> {
+    let that = |told: fn(u16) -> bool| -> Vec<usize> {
+        (0..answers.len()).filter(|number| told(answers[*number].status)).collect()
+    };
+    let (won, put_off) = (that(|status| status < 300), that(|status| status == 503));
+    let statuses: Vec<u16> = answers.iter().map(|answer| answer.status).collect();
+    assert!(won.len() == 1 || (won.is_empty() && !put_off.is_empty()), "{statuses:?}");
     for (number, answer) in answers.iter().enumerate() {
-        assert!(number == won[0] || answer.status == 401, "{}", answer.text());
-        if answer.status == 401 {
+        if !won.contains(&number) && !put_off.contains(&number) {
             assert_client_refused(answer, false);
         }
     }
-    won[0]
+    won.first().copied()
 }
 
 const ITSELF: (&str, e2e::Form<'static>) =
@@ -110,8 +113,9 @@ fn w75_one_assertion_at_both_nodes_is_believed_once() {
         let proof = assertion(&stand, &random());
         let answers =
             arena.race_same((round, field(round)), |node| asserted(&stand, node, &proof, ITSELF));
-        let won = assert_once(&answers);
-        assert!(!Tokens::of(&answers[won]).access.is_empty());
+        if let Some(won) = assert_once(&answers) {
+            assert!(!Tokens::of(&answers[won]).access.is_empty());
+        }
         // Neither node believes it later.
         let late: Vec<Racer> = (0..2).map(|node| asserted(&stand, node, &proof, ITSELF)).collect();
         for answer in arena.track.race(&late) {
@@ -143,7 +147,9 @@ fn w75_one_assertion_at_several_endpoints_is_believed_at_one() {
                 asserted(&stand, node, &proof, requests[which(number)])
             })
             .collect();
-        won[which(assert_once(&arena.track.race(&racers)))] += 1;
+        if let Some(first) = assert_once(&arena.track.race(&racers)) {
+            won[which(first)] += 1;
+        }
     }
     println!("believed: {won:?}");
     assert!(won.iter().all(|times| *times > 0), "each endpoint was first now and then: {won:?}");

@@ -1,5 +1,6 @@
 use std::fs;
 use std::path::PathBuf;
+use std::sync::atomic::{AtomicU32, Ordering};
 
 use super::*;
 use crate::certificate::{Chain, Roots, Trust};
@@ -10,9 +11,12 @@ const DAY: u64 = 86_400;
 struct Folder(PathBuf);
 
 impl Folder {
-    fn new(name: &str) -> Self {
-        let path =
-            std::env::temp_dir().join(format!("opentrusty-ca-{name}-{}", std::process::id()));
+    /// Each its own: tests judge the same names side by side.
+    fn new() -> Self {
+        static NUMBER: AtomicU32 = AtomicU32::new(0);
+        let number = NUMBER.fetch_add(1, Ordering::Relaxed);
+        let name = format!("opentrusty-ca-{}-{number}", std::process::id());
+        let path = std::env::temp_dir().join(name);
         fs::create_dir_all(&path).unwrap();
         Self(path)
     }
@@ -36,7 +40,7 @@ fn hosts(names: &[&str]) -> Vec<String> {
 
 /// What a verifier that believes an authority for `permitted` says of a leaf for `host` at `at`.
 fn verdict(permitted: &[&str], host: &str, at_s: u64) -> Trust {
-    let folder = Folder::new(&format!("{host}-{at_s}-{}", permitted.len()).replace(':', "_"));
+    let folder = Folder::new();
     let ca = authority(&hosts(permitted), NOW).unwrap();
     let leaf = leaf(host, &ca.key, NOW).unwrap();
     let chain = folder.file("leaf.pem", &leaf.certificate);
@@ -81,7 +85,7 @@ fn its_stolen_key_speaks_for_nobody_else() {
 
 #[test]
 fn two_authorities_are_strangers() {
-    let folder = Folder::new("strangers");
+    let folder = Folder::new();
     let [ours, theirs] = [(); 2].map(|()| authority(&hosts(&["localhost"]), NOW).unwrap());
     let chain = folder.file("leaf.pem", &leaf("localhost", &theirs.key, NOW).unwrap().certificate);
     let roots = Roots::new(Some(&folder.file("ca.pem", &ours.certificate))).unwrap();

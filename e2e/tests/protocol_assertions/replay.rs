@@ -94,8 +94,13 @@ fn w75_neither_a_race_nor_another_node_nor_a_restart_gives_a_second_use() {
             (0..12).map(|n| racing(&stand, n % 2, DOORS[n * round % 6], &assertion)).collect();
         let answers = race(stand.trust(), &racers);
         let let_in = answers.iter().filter(|answer| answer.status < 400).count();
-        assert_eq!(let_in, 1, "{:?}", answers.iter().map(|a| a.status).collect::<Vec<_>>());
-        for answer in answers.iter().filter(|answer| answer.status >= 400) {
+        // Who was believed may have to come back, and then the assertion is spent.
+        let put_off = answers.iter().filter(|answer| answer.status == 503).count();
+        let statuses: Vec<u16> = answers.iter().map(|answer| answer.status).collect();
+        assert!(let_in == 1 || (let_in == 0 && put_off > 0), "{statuses:?}");
+        for answer in
+            answers.iter().filter(|answer| ![200, 201, 302, 303, 503].contains(&answer.status))
+        {
             assert_client_refused(answer, false);
         }
     }

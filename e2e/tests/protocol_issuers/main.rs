@@ -47,13 +47,14 @@ fn prepare(stand: &Stand) {
         let mut all = machines();
         all["issuers"] = json!([{ "tenant": "acme" }]);
         stand.seed(&all);
+        stand.wait_for_keys();
         let jwks = format!("{}{BASE}/.well-known/jwks.json", stand.issuer());
         until("the tenant's issuer has its keys", Duration::from_secs(90), || {
             let answer = stand.client().get(&jwks);
             let keys = (answer.status == 200).then(|| answer.json())?;
             let algorithms: BTreeSet<_> =
                 keys["keys"].as_array()?.iter().map(|key| key["alg"].to_string()).collect();
-            (algorithms.len() >= 2).then_some(())
+            (algorithms.len() == 5).then_some(())
         });
         let token = format!("{}{BASE}/oauth/token", stand.issuer());
         until("the tenant's issuer signs", Duration::from_secs(90), || {

@@ -1,7 +1,7 @@
 //! What a race of a thousand rounds keeps from one round to the next: a browser that is signed in, connections
 //! and a `psql`. So a round costs what it is about.
 
-use e2e::{Browser, Client, Psql, Racer, Response, Stand, Track, bearer};
+use e2e::{Browser, Client, Psql, Racer, Response, Stand, Track, bearer, patiently};
 
 use super::{App, Ask, PASSWORD, Tokens, asks_password, assert_bearer_refused, assert_tok, random};
 
@@ -53,8 +53,10 @@ impl<'a> Arena<'a> {
     /// Where the issuer sends the browser for a request that needs nobody's answer.
     #[track_caller]
     pub(crate) fn away(&mut self, url: &str) -> String {
-        let start = self.browser.client().get(url).location().to_owned();
-        self.browser.client().get(&format!("{}{start}", self.stand.issuer())).location().to_owned()
+        let client = self.browser.client();
+        let start = patiently(|| client.get(url)).location().to_owned();
+        let url = format!("{}{start}", self.stand.issuer());
+        patiently(|| client.get(&url)).location().to_owned()
     }
 
     /// A code of a first-party application.
@@ -80,7 +82,8 @@ impl<'a> Arena<'a> {
     /// The token endpoint.
     #[track_caller]
     pub(crate) fn token(&mut self, app: App, form: e2e::Form<'_>) -> Response {
-        app.post(&mut self.client, &format!("{}/oauth/token", self.stand.issuer()), form)
+        let url = format!("{}/oauth/token", self.stand.issuer());
+        patiently(|| app.post(&mut self.client, &url, form))
     }
 
     #[track_caller]
@@ -89,7 +92,8 @@ impl<'a> Arena<'a> {
     }
 
     pub(crate) fn userinfo(&mut self, token: &str) -> Response {
-        self.client.get_with(&format!("{}/oauth/userinfo", self.stand.issuer()), bearer(token))
+        let url = format!("{}/oauth/userinfo", self.stand.issuer());
+        patiently(|| self.client.get_with(&url, bearer(token)))
     }
 
     /// Neither token of an answer is worth anything, if it gave some; true when it did.

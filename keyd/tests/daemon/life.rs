@@ -8,9 +8,9 @@ use crate::bed::{Bed, Client, PIN, access, must, until, verified};
 fn w176_a_key_is_staged_activated_retired_and_only_then_destroyed() {
     let mut bed = Bed::new();
     for (key, value) in [
-        ("jwks_max_age_s", "2"),
-        ("access_lifetime_max_s", "1"),
-        ("id_lifetime_max_s", "1"),
+        ("jwks_max_age_s", "4"),
+        ("access_lifetime_max_s", "3"),
+        ("id_lifetime_max_s", "3"),
         ("clock_skew_s", "1"),
     ] {
         bed.set(key, value);

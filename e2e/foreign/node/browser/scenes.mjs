@@ -13,6 +13,11 @@ async function fillIn(page, password, username = given('USER')) {
   await page.locator('#password').fill(password);
 }
 
+/** What the browser says comes when it comes; a scene that never hears it says so itself. */
+async function eventually(holds) {
+  for (let tries = 0; tries < 100 && !holds(); tries += 1) await new Promise((resolve) => setTimeout(resolve, 50));
+}
+
 /** Past the sign-in page, to the question. */
 async function toConsent(stage, person, extra) {
   await person.page.goto(stage.authorization(extra));
@@ -42,7 +47,10 @@ export async function sign_in(stage, script) {
   const { page } = person;
   await page.goto(stage.authorization());
   const seen = { heading: await page.locator('h1').textContent() };
-  if (script === 'script') seen.focus = await page.evaluate(() => document.activeElement.id);
+  if (script === 'script') {
+    await page.locator('#username:focus').waitFor();
+    seen.focus = await page.evaluate(() => document.activeElement.id);
+  }
   await fillIn(page, WRONG);
   await page.locator('#submit').click();
   await page.locator('#error').waitFor();
@@ -54,6 +62,8 @@ export async function sign_in(stage, script) {
     addresses_with_password: [page.url()].filter((url) => /passw|not.the/i.test(url)),
   };
 
+  // Whoever leaves sooner ends what is still being fetched, and that is trouble.
+  await page.waitForLoadState('load');
   await page.locator('#password').fill(given('PASSWORD'));
   await page.locator('#password').press('Enter');
   await page.locator('#consent').waitFor();
@@ -196,9 +206,11 @@ export async function framed(stage) {
     await page.goto(`${stage.application.origin}/frame`);
     const inner = await (await page.locator('#framed').elementHandle()).contentFrame();
     await inner.waitForLoadState();
+    const refused = () => person.trouble.slice(said).some((text) => /frame/i.test(text));
+    await eventually(refused);
     seen[name] = {
       shown: inner.url().startsWith(stage.issuer) && (await inner.locator('form, h1').count()) > 0,
-      refused: person.trouble.slice(said).some((text) => /frame/i.test(text)),
+      refused: refused(),
     };
   }
   return seen;
