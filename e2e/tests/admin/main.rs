@@ -101,7 +101,7 @@ fn discreet(response: &Response) {
     let body = response.text().to_lowercase();
     for word in [
         "select ",
-        "sqlx",
+        "sqlx::",
         "postgres",
         "panicked",
         ".rs:",
