@@ -115,7 +115,8 @@ impl Files {
             url.is_some_and(|url| url.password().is_some())
         };
         let files = DAEMONS.into_iter().filter(holds);
-        files.map(|daemon| format!("{}.toml", daemon.name())).collect()
+        let files = files.map(|daemon| format!("{}.toml", daemon.name()));
+        files.chain(text(&self.own, "database_url_file").map(str::to_owned)).collect()
     }
 
     /// How old a key may become before admind rotates it, in days.

@@ -108,7 +108,7 @@ impl Server {
     pub(super) fn relay(&self) -> [(&'static str, String); 2] {
         let socket = format!(
             "[Unit]\nDescription=The way to OpenTrusty's database\n\n[Socket]\n\
-             ListenStream={RELAY_FOLDER}/.s.PGSQL.{}\n\n[Install]\nWantedBy=sockets.target\n",
+             ListenStream={RELAY_FOLDER}/.s.PGSQL.{}\nSocketGroup=opentrusty-relay\nSocketMode=0660\n\n[Install]\nWantedBy=sockets.target\n",
             self.port
         );
         let service = format!(
@@ -181,6 +181,7 @@ mod tests {
         assert!(url.contains("@db.example.com:5433/") && !url.contains("host=evil"), "{url}");
         let [(_, socket), (_, service)] = server.relay();
         assert!(socket.contains("/run/opentrusty-database/.s.PGSQL.5433"));
+        assert!(socket.contains("SocketMode=0660"), "nobody else's way out of the machine");
         assert!(service.contains("systemd-socket-proxyd db.example.com:5433"));
     }
 }
