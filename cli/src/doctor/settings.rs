@@ -36,17 +36,21 @@ const ALIASES: [(&str, &str); 5] = [
     ("DATABASE_URL", "database_url"),
 ];
 
-/// The key that a variable sets, if it is a setting.
-fn key_of(variable: &str) -> Option<String> {
+/// The key that a variable sets, if it is a setting. `OPENTRUSTY_API` is the API's own URL in admind, and in authd
+/// another name of the audience of its tokens.
+fn key_of(daemon: Daemon, variable: &str) -> Option<String> {
+    if daemon == Daemon::Authd && variable == "OPENTRUSTY_API" {
+        return Some("admin_audience".to_owned());
+    }
     let alias = ALIASES.iter().find(|(name, _)| *name == variable);
     let key = alias.map(|(_, key)| (*key).to_owned());
     key.or_else(|| variable.strip_prefix("OPENTRUSTY_").map(str::to_ascii_lowercase))
 }
 
 /// Lays an environment over a file. An empty variable counts as absent.
-fn overlay(table: &mut Table, environment: &[(String, String)]) {
+fn overlay(table: &mut Table, daemon: Daemon, environment: &[(String, String)]) {
     for (variable, value) in environment.iter().filter(|(_, value)| !value.is_empty()) {
-        if let Some(key) = key_of(variable) {
+        if let Some(key) = key_of(daemon, variable) {
             let number = value.parse().map(Value::Integer);
             table.insert(key, number.unwrap_or_else(|_| Value::String(value.clone())));
         }
@@ -59,7 +63,7 @@ fn environment(daemon: Daemon) -> Vec<(String, String)> {
     let bytes = fs::read(format!("/proc/{pid}/environ")).unwrap_or_default();
     let pairs = bytes.split(|byte| *byte == 0).filter_map(|one| std::str::from_utf8(one).ok());
     let pairs = pairs.filter_map(|one| one.split_once('='));
-    let settings = pairs.filter(|(variable, _)| key_of(variable).is_some());
+    let settings = pairs.filter(|(variable, _)| key_of(daemon, variable).is_some());
     settings.map(|(variable, value)| (variable.to_owned(), value.to_owned())).collect()
 }
 
@@ -73,7 +77,7 @@ impl Files {
             DAEMONS.into_iter().map(|daemon| (daemon, environment(daemon))).collect();
         let told = |daemon: Daemon| {
             let mut table = table(&daemon.settings());
-            overlay(&mut table, environments.get(&daemon).map_or(&[], Vec::as_slice));
+            overlay(&mut table, daemon, environments.get(&daemon).map_or(&[], Vec::as_slice));
             table
         };
         Self {

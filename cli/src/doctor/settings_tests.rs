@@ -98,12 +98,15 @@ fn what_a_process_was_started_with_wins_over_its_file() {
         ("HOME", "/nowhere"),
     ];
     let environment = environment.map(|(name, value)| (name.to_owned(), value.to_owned()));
-    overlay(&mut files.keyd, &environment);
+    overlay(&mut files.keyd, Daemon::Keyd, &environment);
     assert_eq!(verdict(&files, "sandbox.setting.keyd"), Verdict::Fail);
     assert_eq!(verdict(&files, "jwks age"), Verdict::Fail);
     assert_eq!(text(&files.keyd, "memory_lock"), Some("required"), "an empty one is none");
     assert_eq!(text(&files.keyd, "issuer"), Some("https://b.example"));
     assert!(!files.keyd.contains_key("home"));
+    let audience = [("OPENTRUSTY_API".to_owned(), "https://other.example".to_owned())];
+    overlay(&mut files.authd, Daemon::Authd, &audience);
+    assert_eq!(verdict(&files, "api"), Verdict::Fail);
 }
 
 #[test]
