@@ -198,10 +198,8 @@ impl App {
         let (kid, public) = lane.generate(algorithm)?;
         let staged = Fresh { kid, issuer, algorithm, class, public }.staged(now);
         let changed = self.change(lane, "generate", staged, now);
-        if changed.is_err()
-            && let Err(error) = lane.destroy(kid)
-        {
-            tracing::warn!(%kid, %error, "an unused key stays in the token");
+        if changed.is_err() {
+            lane.abandon(kid);
         }
         changed
     }

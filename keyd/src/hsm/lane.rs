@@ -1,6 +1,6 @@
 //! One worker's way into the token: a session of its own and the handles it has looked up.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
 use std::time::{Duration, Instant};
@@ -20,6 +20,8 @@ use crate::policy::{Prepared, Signed};
 
 /// More handles than keys: then forget them all rather than grow.
 const HANDLES_MAX: usize = 2 * KEYS_MAX;
+/// Ids of unfinished keys that are remembered; what is forgotten is litter in the token, and nothing more.
+const UNFINISHED_MAX: usize = 16;
 /// How often at most an unknown MAC makes us look for MAC keys that another node has made.
 const MAC_SEARCH_EVERY: Duration = Duration::from_secs(1);
 
@@ -48,6 +50,8 @@ pub struct Lane {
     writes: bool,
     open: Option<Open>,
     since: Arc<AtomicU64>,
+    /// Keys that the module did not finish, a half of which may be in the token.
+    unfinished: VecDeque<Kid>,
 }
 
 struct Open {
@@ -67,7 +71,8 @@ struct Key {
 impl Lane {
     /// `writes`: whether it makes and deletes keys.
     pub fn new(hsm: &Arc<Hsm>, writes: bool) -> Self {
-        Self { hsm: Arc::clone(hsm), writes, open: None, since: hsm.calls.enrol() }
+        let since = hsm.calls.enrol();
+        Self { hsm: Arc::clone(hsm), writes, open: None, since, unfinished: VecDeque::new() }
     }
 
     /// Signs what the policy has prepared. The signature is verified before anybody sees it.
@@ -91,10 +96,34 @@ impl Lane {
     /// Makes a key pair in the token. Never tried twice: the first attempt may have succeeded unseen.
     pub fn generate(&mut self, algorithm: Algorithm) -> Result<(Kid, Jwk), HsmError> {
         self.offered(algorithm)?;
-        self.attempt(1, |open| {
-            let kid = Kid(object::random_id()?);
-            Ok((kid, object::make_pair(&open.session, algorithm, kid, true)?))
-        })
+        self.clear_up();
+        let kid = Kid(object::random_id().map_err(|_| HsmError::Unsound)?);
+        let made = self.attempt(1, |open| object::make_pair(&open.session, algorithm, kid, true));
+        if made.is_err() {
+            self.abandon(kid);
+        }
+        Ok((kid, made?))
+    }
+
+    /// Deletes a key that nobody will ever name again, now or before the next one is made.
+    pub fn abandon(&mut self, kid: Kid) {
+        if self.unfinished.len() == UNFINISHED_MAX {
+            self.unfinished.pop_front();
+        }
+        self.unfinished.push_back(kid);
+        self.clear_up();
+    }
+
+    /// Deletes what is left of keys that were not finished. `SoftHSM` loses sight of an object that it makes
+    /// while another process makes one too: it fails, leaves a half behind and may not see it before the
+    /// next key is made. So an id is kept until something was found under it.
+    fn clear_up(&mut self) {
+        for kid in std::mem::take(&mut self.unfinished) {
+            let found = self.attempt(1, |open| Ok(object::destroy_all(&open.session, kid)?));
+            if found != Ok(true) {
+                self.unfinished.push_back(kid);
+            }
+        }
     }
 
     /// A token that has not been opened yet has offered nothing; that is not the answer of one that has.

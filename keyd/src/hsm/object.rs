@@ -96,7 +96,18 @@ pub(super) fn find(
     }
 }
 
-/// Makes a key pair. In the token (`kept`), or only in this session for a self-test.
+/// Deletes every object with this id; whether there was one.
+pub(super) fn destroy_all(session: &Session, kid: Kid) -> Result<bool, Error> {
+    let template = [Attribute::Token(true), Attribute::Id(kid.0.to_vec())];
+    let found = session.find_objects(&template)?;
+    for object in &found {
+        session.destroy_object(*object)?;
+    }
+    Ok(!found.is_empty())
+}
+
+/// Makes a key pair. In the token (`kept`), or only in this session for a self-test. After an error something
+/// of a kept one may be there.
 pub(super) fn make_pair(
     session: &Session,
     algorithm: Algorithm,
@@ -143,11 +154,10 @@ pub(super) fn make_pair(
     };
     let (public, private) = session.generate_key_pair(&mechanism, &public, &private)?;
     let sound = prove(session, algorithm, public, private);
-    if sound.is_err() || !kept {
-        // Nothing will ever name these objects again; what cannot be deleted is only litter.
+    if !kept {
         for object in [private, public] {
             if let Err(error) = session.destroy_object(object) {
-                tracing::warn!(error = %Brief(&error), "an unused key stays in the token");
+                tracing::warn!(error = %Brief(&error), "a key stays in the session");
             }
         }
     }

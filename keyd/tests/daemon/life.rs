@@ -1,8 +1,10 @@
 //! A key's life, seen from outside, across restarts and nodes.
 
+use std::time::Duration;
+
 use wire::{Algorithm, Class, KeyState, Refused, Reply, Request, Sealed};
 
-use crate::bed::{Bed, Client, PIN, access, must, until, verified};
+use crate::bed::{Bed, Client, ISSUER, PIN, access, must, until, verified};
 
 #[test]
 fn w176_a_key_is_staged_activated_retired_and_only_then_destroyed() {
@@ -158,4 +160,61 @@ fn a_second_mac_key_made_at_the_same_moment_by_another_node_is_believed_by_all()
     let rows = [by_other];
     until("the worker looks for another MAC key", || sign.load(&rows) == (1, vec![]));
     assert_eq!(sign.refusal(&access(key.kid)), Refused::WrongKey, "retired on every node");
+}
+
+/// The private and the public halves in the token.
+fn halves(bed: &Bed) -> [usize; 2] {
+    let mut tool = bed.tool("pkcs11-tool");
+    tool.arg("--module").arg(&bed.module).args(["--login", "--pin", PIN, "--list-objects"]);
+    let text = must(&mut tool);
+    ["Private", "Public"].map(|half| text.matches(&format!("{half} Key Object")).count())
+}
+
+/// How many of so many keys this node could make.
+fn make_keys(bed: &Bed, node: &str, tries: usize) -> usize {
+    let mut manage = Client::connect(&bed.path(&format!("manage{node}")));
+    let generate = Request::Generate {
+        issuer: ISSUER.to_owned(),
+        algorithm: Algorithm::Es256,
+        class: Class::Token,
+    };
+    let made = (0..tries).filter(|_| {
+        let reply = manage.call(&generate);
+        let made = matches!(reply, Reply::Changed { .. });
+        assert!(made || reply == Reply::Refused(Refused::Internal), "{reply:?}");
+        made
+    });
+    made.count()
+}
+
+/// `SoftHSM` fails at it now and then: one thread makes an object, and another finds that a second process has
+/// changed the token and reads the folder anew.
+#[test]
+fn nodes_that_make_keys_while_they_use_others_leave_no_half_of_one() {
+    let bed = Bed::new();
+    let _twins = [bed.spawn_twin(".a"), bed.spawn_twin(".b")];
+    bed.await_socket(".a");
+    bed.await_socket(".b");
+    let mut manage = Client::connect(&bed.path("manage.a"));
+    let (known, _) = manage.generate(Algorithm::Es256, Class::Token);
+    let (_, sealed) = manage.activate(known.kid);
+    let made: usize = std::thread::scope(|scope| {
+        for name in ["sign.a", "sign.b", "sign.a", "sign.b"] {
+            let mut sign = Client::connect(&bed.path(name));
+            let sealed = &sealed;
+            scope.spawn(move || {
+                for _ in 0..400 {
+                    sign.load(std::slice::from_ref(sealed));
+                    // The module's locks are not fair: without a pause it could be long until somebody writes.
+                    std::thread::sleep(Duration::from_millis(1));
+                }
+            });
+        }
+        let nodes = [".a", ".b"].map(|node| scope.spawn(|| make_keys(&bed, node, 60)));
+        nodes.map(|node| node.join().unwrap()).iter().sum()
+    });
+    // A half that was lost from sight is seen again once the other node has changed something.
+    let after: usize = [".a", ".b", ".a"].map(|node| make_keys(&bed, node, 1)).iter().sum();
+    assert_eq!(after, 3, "at rest nothing fails");
+    assert_eq!(halves(&bed), [1 + made + after; 2]);
 }
