@@ -2,6 +2,8 @@
 
 use std::path::{Path, PathBuf};
 
+use crate::credential::Credential;
+
 /// Where settings are.
 pub(crate) const ETC: &str = "/etc/opentrusty";
 /// This command's own settings file; also what marks a machine that `setup` has been run on.
@@ -27,9 +29,14 @@ pub(crate) const PIN: Credential =
     Credential { name: "pin", path: "/etc/opentrusty/token/pin.cred" };
 pub(crate) const SO_PIN: Credential =
     Credential { name: "so-pin", path: "/etc/opentrusty/token/so-pin.cred" };
+/// What roles connect by to a database on another machine, a password in each.
+pub(crate) const DATABASE_URLS: &str = "/etc/opentrusty/database";
+pub(crate) const OWNER_URL: Credential = database_url("/etc/opentrusty/database/owner.cred");
 /// The authorities that this installation's certificates come from, if they are not the web's.
 pub(crate) const CA: &str = "/etc/opentrusty/tls/ca.pem";
 pub(crate) const CA_KEY: &str = "/etc/opentrusty/tls/ca.key";
+/// Who migrates the database, by whatever URL.
+pub(crate) const MIGRATE: &str = "opentrusty-migrate.service";
 /// The unit that stands for all of them.
 pub(crate) const TARGET: &str = "opentrusty.target";
 /// Where keyd's library may be, on the distributions that packages are made for.
@@ -47,11 +54,8 @@ pub(crate) fn softhsm_conf() -> String {
     )
 }
 
-/// A secret that only this machine can decrypt (systemd-creds).
-#[derive(Debug, Clone, Copy)]
-pub(crate) struct Credential {
-    pub(crate) name: &'static str,
-    pub(crate) path: &'static str,
+const fn database_url(path: &'static str) -> Credential {
+    Credential { name: "database_url", path }
 }
 
 /// One of the daemons.
@@ -93,6 +97,16 @@ impl Daemon {
             Self::Authd => Some("opentrusty_authd"),
             Self::Admind => Some("opentrusty_admind"),
             Self::Courier => Some("opentrusty_courier"),
+        }
+    }
+
+    /// What it connects by to a database on another machine; on this one there is nothing to hide.
+    pub(crate) const fn database_url(self) -> Option<Credential> {
+        match self {
+            Self::Keyd => None,
+            Self::Authd => Some(database_url("/etc/opentrusty/database/authd.cred")),
+            Self::Admind => Some(database_url("/etc/opentrusty/database/admind.cred")),
+            Self::Courier => Some(database_url("/etc/opentrusty/database/courier.cred")),
         }
     }
 

@@ -251,15 +251,14 @@ pub(crate) enum Plane {
 }
 
 impl Plane {
-    /// Where packages' settings of it are.
-    pub(crate) fn settings(self) -> PathBuf {
+    /// As packages install it.
+    pub(crate) const fn daemon(self) -> Daemon {
         match self {
             Self::Auth => Daemon::Authd,
             Self::Admin => Daemon::Admind,
             Self::Keyd => Daemon::Keyd,
             Self::Courier => Daemon::Courier,
         }
-        .settings()
     }
 
     /// The daemon's program.

@@ -1,14 +1,19 @@
 //! `opentrusty config check`: would a daemon start with these settings? The daemon itself says so, because
 //! nobody else knows its settings.
 
-use std::path::Path;
+use std::fs::{self, DirBuilder, OpenOptions};
+use std::io::Write as _;
+use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _};
+use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
 use host::config::ConfigError;
+use secrecy::ExposeSecret as _;
 
 use crate::args::{ConfigCheck, Plane};
+use crate::credential::Credential;
 use crate::failure::Failure;
-use crate::output::say;
+use crate::output::{say, warn};
 use crate::serve;
 use crate::settings::Place;
 
@@ -32,8 +37,17 @@ pub(crate) fn ask(
     let (name, role) = daemon.role();
     let mut command = Command::new(&program);
     command.args(role).envs(environment.iter().map(|(variable, value)| (variable, value)));
+    let mut given = None;
     if let Some(config) = config {
         command.arg("--config").arg(config);
+        // As its unit would give it; a trial of other settings is not given ours.
+        let installed = daemon.daemon();
+        let credential = installed.database_url().filter(|one| one.is_there());
+        let credential = credential.filter(|_| config == installed.settings());
+        given = credential.map(Given::to).transpose()?;
+    }
+    if let Some(given) = &given {
+        command.env("CREDENTIALS_DIRECTORY", &given.folder);
     }
     // Its one line on standard error goes where ours would.
     let status = command.arg("--check").stdin(Stdio::null()).status();
@@ -46,6 +60,38 @@ pub(crate) fn ask(
         }
         Some(_) | None => {
             Err(Failure::refused(format!("{name} ended with {status} instead of an answer")))
+        }
+    }
+}
+
+/// A credential as systemd hands one to a service, for as long as this lives.
+struct Given {
+    folder: PathBuf,
+}
+
+impl Given {
+    fn to(credential: Credential) -> Result<Self, Failure> {
+        let secret = credential.open()?;
+        let failed = || Failure::io("a folder for credentials in /run");
+        // Not on a disk.
+        let folder = PathBuf::from(format!("/run/opentrusty-check.{}", std::process::id()));
+        DirBuilder::new().mode(0o700).create(&folder).map_err(failed())?;
+        let given = Self { folder };
+        let mut file = OpenOptions::new()
+            .write(true)
+            .create_new(true)
+            .mode(0o400)
+            .open(given.folder.join(credential.name))
+            .map_err(failed())?;
+        file.write_all(secret.expose_secret().as_bytes()).map_err(failed())?;
+        Ok(given)
+    }
+}
+
+impl Drop for Given {
+    fn drop(&mut self) {
+        if let Err(error) = fs::remove_dir_all(&self.folder) {
+            warn(&format!("{} holds a secret and stays: {error}", self.folder.display()));
         }
     }
 }

@@ -11,6 +11,7 @@ mod bootstrap;
 mod certificate;
 mod clients;
 mod config;
+mod credential;
 mod database;
 mod destroy;
 mod doctor;

@@ -5,11 +5,13 @@ use std::fmt::Display;
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
 
-use host::config::{ConfigError, Key, Settings, Source};
+use host::config::{ConfigError, DATABASE_URL_MAX, Key, Settings, Source};
+use host::secret;
 use oauth::form::encode;
-use secrecy::ExposeSecret as _;
+use secrecy::{ExposeSecret as _, SecretString};
 
 use crate::appliance::SETTINGS;
+use crate::credential;
 use crate::issuer::Issuer;
 
 const fn key(name: &'static str) -> Key {
@@ -26,6 +28,7 @@ const KEYS: &[Key] = &[
     key("pg_database"),
     key("pg_owner"),
     key("database_url_file"),
+    key("database_url_credential"),
     // What setup and doctor remember here.
     key("database_server"),
     key("backup_stamp"),
@@ -45,8 +48,6 @@ const KEYS: &[Key] = &[
 
 /// What says where a local database is.
 const PARTS: [&str; 3] = ["pg_socket_dir", "pg_database", "pg_owner"];
-/// Longest connection URL in a file, bytes: a certificate may be in it.
-const URL_MAX: usize = 64 * 1024;
 
 /// Where this command works, as far as the environment says.
 pub(crate) struct Place(Settings);
@@ -100,26 +101,28 @@ impl Place {
         Ok(match self.way()? {
             Way::Url => self.variable("database_url"),
             Way::File => self.variable("database_url_file"),
+            Way::Sealed => self.variable("database_url_credential"),
             Way::Parts => PARTS.map(|part| self.variable(part)).join(", "),
         })
     }
 
-    /// How the database is named. The environment wins over the file; two ways at one place are an error,
-    /// not a choice.
+    /// How the database is named. The environment wins over what the service was given, and that over the file;
+    /// two ways at one place are an error, not a choice.
     fn way(&self) -> Result<Way, ConfigError> {
         let ways = [
             (Way::Url, "database_url"),
             (Way::File, "database_url_file"),
+            (Way::Sealed, "database_url_credential"),
             (Way::Parts, "pg_socket_dir"),
             (Way::Parts, "pg_database"),
             (Way::Parts, "pg_owner"),
         ];
-        for environment in [true, false] {
-            let mut found = ways.iter().filter(|(_, name)| match self.0.source(name) {
-                Source::Environment(_) => environment,
-                Source::File => !environment,
-                Source::Default => false,
-            });
+        let is_environment = |source: &Source| matches!(source, Source::Environment(_));
+        let is_given = |source: &Source| *source == Source::Credential;
+        let is_written = |source: &Source| *source == Source::File;
+        let places: [&dyn Fn(&Source) -> bool; 3] = [&is_environment, &is_given, &is_written];
+        for place in places {
+            let mut found = ways.iter().filter(|(_, name)| place(&self.0.source(name)));
             let Some((way, name)) = found.next() else { continue };
             if let Some((_, other)) = found.find(|(other, _)| other != way) {
                 let both = format!(
@@ -139,6 +142,7 @@ impl Place {
     pub(crate) fn variable(&self, name: &str) -> String {
         match self.0.source(name) {
             Source::Environment(variable) => variable,
+            Source::Credential => format!("the credential {name}"),
             Source::File | Source::Default => format!("OPENTRUSTY_{}", name.to_ascii_uppercase()),
         }
     }
@@ -149,19 +153,17 @@ impl Place {
             Way::Url => self.0.required("database_url"),
             Way::File => {
                 let path: PathBuf = self.0.required("database_url_file")?;
-                let refuse = |problem: String| {
-                    ConfigError::new(
-                        "database_url_file",
-                        problem,
-                        format!("check {}", path.display()),
-                    )
-                };
-                let bytes = host::secret::read(&path, URL_MAX)
-                    .map_err(|error| refuse(format!("cannot be read ({error})")))?;
-                let url = String::from_utf8(bytes.expose_secret().to_vec())
-                    .map_err(|_| refuse("is not UTF-8".to_owned()))?;
-                host::database::check(&url)?;
-                Ok(url)
+                let url = secret::read_text("database_url_file", &path, DATABASE_URL_MAX)?;
+                judged(&url)
+            }
+            Way::Sealed => {
+                let path: PathBuf = self.0.required("database_url_credential")?;
+                let url = credential::open("database_url", &path).map_err(|failure| {
+                    let fix =
+                        "run this as root, or opentrusty setup --database-passwords FILE again";
+                    ConfigError::new("database_url_credential", failure.to_string(), fix)
+                })?;
+                judged(&url)
             }
             Way::Parts => {
                 let [folder, database, owner] = PARTS;
@@ -181,12 +183,19 @@ impl Place {
     }
 }
 
+fn judged(url: &SecretString) -> Result<String, ConfigError> {
+    host::database::check(url.expose_secret())?;
+    Ok(url.expose_secret().to_owned())
+}
+
 /// How the database is named.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Way {
     Url,
     /// A file that holds the URL, because a password is in it.
     File,
+    /// The same, sealed for this machine.
+    Sealed,
     Parts,
 }
 

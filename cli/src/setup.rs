@@ -26,11 +26,10 @@ use earlier::Earlier;
 use files::{Rights, Written};
 use plan::{Database, Plan};
 use remote::Passwords;
-use render::Urls;
 use steps::Steps;
 use units::DropIns;
 
-use crate::appliance::{DAEMONS, SETTINGS};
+use crate::appliance::{DAEMONS, DATABASE_URLS, SETTINGS};
 use crate::args::{Bootstrap, Plane};
 use crate::failure::Failure;
 use crate::output::say;
@@ -62,11 +61,13 @@ pub(crate) fn run(flags: &Setup) -> Result<(), Failure> {
     let unfinished = Path::new(UNFINISHED).exists();
     fs::write(UNFINISHED, "").map_err(Failure::io(UNFINISHED))?;
     let mut steps = Steps::since(unfinished);
+    let mut drop_ins = DropIns::since(unfinished);
+    clear(&plan, &mut drop_ins, &mut steps)?;
     configure(flags, &plan, &earlier, &mut steps)?;
     check()?;
     token::run(&plan.token, &earlier, ask, &mut steps)?;
     let place = Place::installed(Path::new(SETTINGS))?;
-    let drop_ins = drop_ins(&plan, DropIns::since(unfinished), &mut steps)?;
+    write_units(&plan, &mut drop_ins, &mut steps)?;
     // Behind the drop-ins: a database elsewhere is reached through units that they bring.
     schema(&plan, drop_ins, &place)?;
     units::run(&plan, drop_ins, &mut steps)?;
@@ -91,29 +92,31 @@ fn configure(
         let written = files::folder(&path, Rights::of("root", group, mode)?)?;
         steps.wrote(&path.display().to_string(), written, &[])?;
     }
-    let urls = urls(flags, plan, earlier, steps)?;
-    for text in render::settings(plan, urls.as_ref(), tls::ca(plan).is_some()) {
+    let root = access(flags, plan, earlier, steps)?;
+    for text in render::settings(plan, root, tls::ca(plan).is_some()) {
         let written = files::put_text(None, &text)?;
         steps.wrote(&text.path.display().to_string(), written, &text.of)?;
     }
     tls::run(plan, steps)
 }
 
-fn urls(
+/// How the roles get into the database. The authority behind a remote one's certificate, if it is new.
+fn access(
     flags: &Setup,
     plan: &Plan,
     earlier: &Earlier,
     steps: &mut Steps,
-) -> Result<Option<Urls>, Failure> {
+) -> Result<Option<String>, Failure> {
     let Database::Remote(server) = &plan.database else {
         postgres::run(steps)?;
-        return Ok(Some(Urls::local()));
+        return Ok(None);
     };
     postgres::say_remote(&server.host)?;
     match &flags.database.database_passwords {
         Some(path) => {
-            let passwords = Passwords::read(path)?;
-            Ok(Some(Urls::remote(server, &passwords, server.root()?)))
+            let root = server.root()?;
+            remote::seal(server, &Passwords::read(path)?, root.is_some(), steps)?;
+            Ok(root)
         }
         None if earlier.database.as_deref() == Some(&server.to_string()) => Ok(None),
         None => Err(Failure::value(
@@ -126,7 +129,7 @@ fn urls(
 /// Only the daemons know their settings; a file that somebody edited may be wrong.
 fn check() -> Result<(), Failure> {
     for daemon in [Plane::Keyd, Plane::Auth, Plane::Admin, Plane::Courier] {
-        config::ask(daemon, Some(&daemon.settings()), &[])?;
+        config::ask(daemon, Some(&daemon.daemon().settings()), &[])?;
     }
     steps::same("the daemons take their settings")
 }
@@ -139,8 +142,7 @@ fn schema(plan: &Plan, drop_ins: DropIns, place: &Place) -> Result<(), Failure> 
     migrate::run(place)
 }
 
-fn drop_ins(plan: &Plan, before: DropIns, steps: &mut Steps) -> Result<DropIns, Failure> {
-    let mut all = before;
+fn write_units(plan: &Plan, all: &mut DropIns, steps: &mut Steps) -> Result<(), Failure> {
     for text in render::units(plan) {
         let written = files::put_text(None, &text)?;
         let changed = matches!(written, Written::Made | Written::Replaced);
@@ -150,7 +152,29 @@ fn drop_ins(plan: &Plan, before: DropIns, steps: &mut Steps) -> Result<DropIns, 
         // The unit is stopped for it anyway.
         steps.wrote(&text.path.display().to_string(), written, &[])?;
     }
-    Ok(all)
+    Ok(())
+}
+
+/// What belonged to another plan goes before anybody looks at it: a database would have two names.
+fn clear(plan: &Plan, drop_ins: &mut DropIns, steps: &mut Steps) -> Result<(), Failure> {
+    let there = render::obsolete(plan).into_iter().filter(|(path, _)| path.exists());
+    let there: Vec<_> = there.collect();
+    if there.iter().any(|(path, _)| units::is_relay(path)) {
+        units::close_relay()?;
+    }
+    for (path, of) in there {
+        fs::remove_file(&path).map_err(Failure::io(path.display().to_string()))?;
+        drop_ins.changed = true;
+        for daemon in of {
+            steps.stale(daemon);
+        }
+        steps.done(&format!("{}: removed, the database is on this machine now", path.display()))?;
+    }
+    // Kept if somebody else has put something there, or where it never was.
+    if let Database::Local = plan.database {
+        let _ = fs::remove_dir(DATABASE_URLS);
+    }
+    Ok(())
 }
 
 /// Who is to be the first administrator; later runs have one.
@@ -193,15 +217,11 @@ fn first_administrator(
 fn only_files(flags: &Setup, folder: &Path, ask: Ask) -> Result<(), Failure> {
     let plan = Plan::of(flags, &Earlier::default(), ask)?;
     let mut steps = Steps::since(false);
-    let urls = match &plan.database {
-        Database::Local => Urls::local(),
-        Database::Remote(server) => {
-            let path = flags.database.database_passwords.as_deref();
-            let path = path.ok_or_else(|| Failure::value("--database-passwords", "is missing"))?;
-            Urls::remote(server, &Passwords::read(path)?, server.root()?)
-        }
+    let root = match &plan.database {
+        Database::Local => None,
+        Database::Remote(server) => server.root()?,
     };
-    let mut all = render::settings(&plan, Some(&urls), tls::ca(&plan).is_some());
+    let mut all = render::settings(&plan, root, tls::ca(&plan).is_some());
     all.extend(render::units(&plan));
     for text in all {
         let written = files::put_text(Some(folder), &text)?;

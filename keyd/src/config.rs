@@ -151,13 +151,13 @@ impl Config {
                 let fix = "name a file that only keyd's user can read, or pass a credential `pin`";
                 ConfigError::new("pin_file", "is missing", fix)
             })?;
-        read_text("pin_file", &file, PIN_MAX)
+        secret::read_text("pin_file", &file, PIN_MAX)
     }
 
     /// The root of subkeys, if it is not to be in the token: a credential, or the setting.
     pub fn derive_root(&self) -> Result<Option<SecretString>, ConfigError> {
         let root = match secret::credential("secret_key") {
-            Some(file) => Some(read_text("secret_key", &file, ROOT_MAX)?),
+            Some(file) => Some(secret::read_text("secret_key", &file, ROOT_MAX)?),
             None => self.secret_key.clone(),
         };
         long_enough(root.as_ref())?;
@@ -175,15 +175,6 @@ impl Config {
             ..sandbox::Policy::default()
         }
     }
-}
-
-fn read_text(key: &'static str, file: &Path, limit: usize) -> Result<SecretString, ConfigError> {
-    let fix = format!("check {}", file.display());
-    let bytes = secret::read(file, limit)
-        .map_err(|error| ConfigError::new(key, format!("cannot be read ({error})"), fix.clone()))?;
-    let text = std::str::from_utf8(bytes.expose_secret())
-        .map_err(|_| ConfigError::new(key, "is not valid UTF-8", fix))?;
-    Ok(SecretString::from(text))
 }
 
 fn path(settings: &Settings, key: &'static str) -> Result<Option<PathBuf>, ConfigError> {

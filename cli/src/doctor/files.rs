@@ -7,7 +7,10 @@ use std::path::{Path, PathBuf};
 use nix::unistd::{Gid, Group, Uid, User};
 
 use super::finding::{Finding, fail, ok};
-use crate::appliance::{CA_KEY, DAEMONS, Daemon, ETC, KEYD_USER, PIN, SETTINGS, SO_PIN, TOKENS};
+use crate::appliance::{
+    CA_KEY, DAEMONS, DATABASE_URLS, Daemon, ETC, KEYD_USER, OWNER_URL, PIN, SETTINGS, SO_PIN,
+    TOKENS,
+};
 
 /// How a file should be. Stricter modes are in order too.
 struct Expected {
@@ -69,7 +72,8 @@ fn expected() -> Vec<Expected> {
         optional(TOKENS, KEYD_USER, 0o700),
         optional("/etc/opentrusty/softhsm2.conf", "root", 0o644),
         optional("/etc/opentrusty/keyd.env", "root", 0o644),
-        optional("/etc/opentrusty/database.url", "opentrusty-migrate", 0o400),
+        optional(DATABASE_URLS, "root", 0o700),
+        optional(OWNER_URL.path, "root", 0o600),
         optional("/etc/opentrusty/database-ca.pem", "root", 0o644),
         optional("/usr/libexec/opentrusty", "root", 0o755),
         optional("/usr/libexec/opentrusty/keyd", "root", 0o755),
@@ -77,6 +81,8 @@ fn expected() -> Vec<Expected> {
         optional("/usr/libexec/opentrusty/admind", "root", 0o755),
         optional("/usr/bin/opentrusty", "root", 0o755),
     ];
+    let urls = DAEMONS.into_iter().filter_map(Daemon::database_url);
+    all.extend(urls.map(|one| optional(one.path, "root", 0o600)));
     all.extend(DAEMONS.map(|one| required(&one.settings(), "root", one.user(), 0o640)));
     for daemon in [Daemon::Authd, Daemon::Admind] {
         all.push(required(&daemon.tls(), "root", daemon.user(), 0o750));

@@ -5,6 +5,7 @@ use std::fs;
 use std::net::IpAddr;
 use std::path::Path;
 
+use secrecy::{ExposeSecret, SecretString};
 use toml::{Table, Value};
 use url::Url;
 
@@ -25,6 +26,8 @@ pub(super) struct Files {
     admind: Table,
     courier: Table,
     environments: BTreeMap<Daemon, Vec<(String, String)>>,
+    /// What connects to a database elsewhere, where it is sealed.
+    sealed: BTreeMap<Daemon, SecretString>,
 }
 
 /// Other names in the environment of what is looked at here.
@@ -67,6 +70,11 @@ fn environment(daemon: Daemon) -> Vec<(String, String)> {
     settings.map(|(variable, value)| (variable.to_owned(), value.to_owned())).collect()
 }
 
+/// Nothing if it cannot be opened: then the daemon's own check fails too, and says why.
+fn sealed(daemon: Daemon) -> Option<SecretString> {
+    daemon.database_url().filter(|credential| credential.is_there())?.open().ok()
+}
+
 impl Files {
     pub(super) fn read() -> Self {
         let table = |path: &Path| {
@@ -87,6 +95,7 @@ impl Files {
             admind: told(Daemon::Admind),
             courier: told(Daemon::Courier),
             environments,
+            sealed: DAEMONS.into_iter().filter_map(|one| Some((one, sealed(one)?))).collect(),
         }
     }
 
@@ -135,34 +144,29 @@ fn text<'a>(table: &'a Table, key: &str) -> Option<&'a str> {
 
 /// Whether each daemon would start.
 pub(super) fn accepted(files: &Files) -> Vec<Finding> {
-    let planes = [
-        (Plane::Keyd, Daemon::Keyd),
-        (Plane::Auth, Daemon::Authd),
-        (Plane::Admin, Daemon::Admind),
-        (Plane::Courier, Daemon::Courier),
-    ];
-    let judge = |(plane, daemon): (Plane, Daemon)| {
+    let judge = |plane: Plane| {
+        let daemon = plane.daemon();
         let (name, _) = plane.role();
         let check = format!("settings.{name}");
         let environment = files.environments.get(&daemon).map_or(&[][..], Vec::as_slice);
-        match config::ask(plane, Some(&plane.settings()), environment) {
+        match config::ask(plane, Some(&daemon.settings()), environment) {
             Ok(()) => ok(check, "accepted by the daemon"),
             Err(failure) => {
                 let fix = format!(
                     "correct {}, or remove it and run opentrusty setup",
-                    plane.settings().display()
+                    daemon.settings().display()
                 );
                 fail(check, failure.to_string(), fix)
             }
         }
     };
-    planes.map(judge).into()
+    [Plane::Keyd, Plane::Auth, Plane::Admin, Plane::Courier].map(judge).into()
 }
 
 pub(super) fn check(files: &Files) -> Vec<Finding> {
     let mut all =
         vec![issuer(files), audience(files), jwks_age(files), secrets(files), cors(files)];
-    all.extend(DAEMONS.into_iter().filter_map(|daemon| transport(daemon, files.of(daemon))));
+    all.extend(DAEMONS.into_iter().filter_map(|daemon| transport(daemon, files)));
     all.extend(DAEMONS.into_iter().map(|daemon| sandbox(daemon, files.of(daemon))));
     all
 }
@@ -234,10 +238,11 @@ fn secrets(files: &Files) -> Finding {
     }
     let clear = files.in_clear();
     if !clear.is_empty() {
-        let fix = "treat these files as the password itself, in backups too; a database on this machine needs none";
+        let fix =
+            "opentrusty setup --database URL --database-passwords FILE seals it for this machine";
         return warn("secrets", format!("the database's password is in {}", clear.join(", ")), fix);
     }
-    ok("secrets", "none is in a settings file; keyd takes its PIN as a credential")
+    ok("secrets", "none is in a settings file; what there is are credentials")
 }
 
 /// A drop-in may give keyd its PIN as a file in clear.
@@ -284,11 +289,12 @@ fn cors(files: &Files) -> Finding {
 }
 
 /// What goes over a network to the database is encrypted, and the server has proved its name.
-fn transport(daemon: Daemon, table: &Table) -> Option<Finding> {
+fn transport(daemon: Daemon, files: &Files) -> Option<Finding> {
     daemon.role()?;
     let name = format!("database.{}", daemon.name());
     let fix = "a socket on this machine, or sslmode=verify-full; run opentrusty setup --database";
-    let Some(url) = text(table, "database_url") else {
+    let sealed = files.sealed.get(&daemon).map(ExposeSecret::expose_secret);
+    let Some(url) = text(files.of(daemon), "database_url").or(sealed) else {
         return Some(fail(name, "no database_url", fix));
     };
     Some(match host::database::check(url) {

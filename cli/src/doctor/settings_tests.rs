@@ -17,6 +17,7 @@ fn good() -> Files {
         admind: table(&format!("{}api = \"https://api.example\"", plane("opentrusty_admind"))),
         courier: table(&format!("database_url = \"{}\"", url("opentrusty_courier"))),
         environments: BTreeMap::new(),
+        sealed: BTreeMap::new(),
     }
 }
 
@@ -120,6 +121,14 @@ fn a_password_in_a_file_and_a_pin_in_clear_are_seen() {
         seen.to_string().contains("admind.toml") && !seen.to_string().contains("hunter2"),
         "{seen}"
     );
+    files.admind.remove("database_url");
+    assert_eq!(verdict(&files, "database.admind"), Verdict::Fail, "nothing says where it is");
+    for (url, expected) in [(url, Verdict::Ok), ("postgres://u:p@db.example.com/o", Verdict::Fail)]
+    {
+        files.sealed.insert(Daemon::Admind, SecretString::from(url));
+        assert_eq!(secrets(&files).verdict, Verdict::Ok, "a sealed one is in no file");
+        assert_eq!(verdict(&files, "database.admind"), expected);
+    }
     for (unit, expected) in [
         ("[Service]\nLoadCredentialEncrypted=pin:/etc/opentrusty/token/pin.cred", Verdict::Ok),
         ("LoadCredentialEncrypted=secret_key:/x\nLoadCredentialEncrypted=pin", Verdict::Ok),

@@ -13,10 +13,18 @@ use secrecy::{ExposeSecret as _, SecretString};
 use serde::Deserialize;
 use url::Url;
 
+use super::files::{self, Rights};
+use super::render::DATABASE_CA;
+use super::steps::{self, Steps};
+use crate::appliance::{DATABASE_URLS, Daemon, OWNER, OWNER_URL};
+use crate::credential;
 use crate::failure::Failure;
 
 /// The folder of the socket that leads there.
 pub(super) const RELAY_FOLDER: &str = "/run/opentrusty-database";
+/// The relay: its socket, its service.
+pub(super) const RELAY_UNITS: [&str; 2] =
+    ["opentrusty-database.socket", "opentrusty-database.service"];
 /// Longest file of passwords, bytes.
 const PASSWORDS_MAX: usize = 16 * 1024;
 
@@ -120,8 +128,54 @@ impl Server {
              MemoryMax=128M\nTasksMax=16\n",
             self.host, self.port
         );
-        [("opentrusty-database.socket", socket), ("opentrusty-database.service", service)]
+        let [socket_unit, service_unit] = RELAY_UNITS;
+        [(socket_unit, socket), (service_unit, service)]
     }
+}
+
+/// Seals what each role connects by, for the unit that loads it.
+pub(super) fn seal(
+    server: &Server,
+    passwords: &Passwords,
+    has_root: bool,
+    steps: &mut Steps,
+) -> Result<(), Failure> {
+    let folder = Path::new(DATABASE_URLS);
+    let written = files::folder(folder, Rights::of("root", "root", 0o700)?)?;
+    steps.wrote(DATABASE_URLS, written, &[])?;
+    let roles = [
+        (None, Some(OWNER_URL), OWNER, &passwords.owner),
+        (Some(Daemon::Authd), Daemon::Authd.database_url(), "opentrusty_authd", &passwords.authd),
+        (
+            Some(Daemon::Admind),
+            Daemon::Admind.database_url(),
+            "opentrusty_admind",
+            &passwords.admind,
+        ),
+        (
+            Some(Daemon::Courier),
+            Daemon::Courier.database_url(),
+            "opentrusty_courier",
+            &passwords.courier,
+        ),
+    ];
+    let root = has_root.then_some(DATABASE_CA);
+    for (daemon, credential, role, password) in roles {
+        let Some(credential) = credential else { continue };
+        let url = server.connection(role, password, root);
+        // Each sealing is another text, so it is the secret that is compared.
+        if credential.is_there()
+            && credential.open().is_ok_and(|old| old.expose_secret() == url.expose_secret())
+        {
+            steps::same(credential.path)?;
+            continue;
+        }
+        let sealed = credential::seal(credential.name, &url)?;
+        let written =
+            files::put(Path::new(credential.path), &sealed, Rights::of("root", "root", 0o600)?)?;
+        steps.wrote(credential.path, written, daemon.as_slice())?;
+    }
+    Ok(())
 }
 
 /// The passwords of the roles.

@@ -4,16 +4,19 @@ use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
 
 use oauth::form::encode;
-use secrecy::{ExposeSecret as _, SecretString};
+use secrecy::SecretString;
 
 use super::plan::{Database, Plan, Token};
-use super::remote::Passwords;
+use super::remote::RELAY_UNITS;
 use crate::appliance::{
-    self, CA, DATABASE, Daemon, ETC, MIGRATE_USER, OWNER, PG_SOCKETS, SETTINGS,
+    self, CA, DAEMONS, DATABASE, Daemon, ETC, MIGRATE, OWNER, OWNER_URL, PG_SOCKETS, SETTINGS,
 };
+use crate::credential::Credential;
 
-/// The owner's connection to a remote database, readable by whoever migrates.
-pub(crate) const OWNER_URL: &str = "/etc/opentrusty/database.url";
+/// Which unit is given what its role connects by.
+const DATABASE_DROP_IN: &str = "10-database.conf";
+/// Where an administrator's units are, and those that setup makes.
+const UNITS: &str = "/etc/systemd/system";
 /// A copy, where every daemon can read it: the file that was named may be anybody's.
 pub(crate) const DATABASE_CA: &str = "/etc/opentrusty/database-ca.pem";
 const SIGN: &str = "/run/opentrusty/sign.sock";
@@ -32,72 +35,17 @@ pub(super) struct Text {
     pub(super) signed: bool,
 }
 
-/// What the roles connect by.
-pub(super) struct Urls {
-    authd: SecretString,
-    admind: SecretString,
-    courier: SecretString,
-    /// Of a remote database.
-    owner: Option<SecretString>,
-    /// The authority that signed a remote server's certificate, if it is not one of the web's.
-    root: Option<String>,
-}
-
-impl Urls {
-    pub(super) fn local() -> Self {
-        let url = |role: &str| {
-            let socket = encode(PG_SOCKETS);
-            SecretString::from(format!("postgres:///{DATABASE}?host={socket}&user={role}"))
-        };
-        Self {
-            authd: url("opentrusty_authd"),
-            admind: url("opentrusty_admind"),
-            courier: url("opentrusty_courier"),
-            owner: None,
-            root: None,
-        }
-    }
-
-    pub(super) fn remote(
-        server: &super::remote::Server,
-        passwords: &Passwords,
-        root: Option<String>,
-    ) -> Self {
-        let ca = root.is_some().then_some(DATABASE_CA);
-        let url = |role: &str, password: &SecretString| server.connection(role, password, ca);
-        Self {
-            authd: url("opentrusty_authd", &passwords.authd),
-            admind: url("opentrusty_admind", &passwords.admind),
-            courier: url("opentrusty_courier", &passwords.courier),
-            owner: Some(url(OWNER, &passwords.owner)),
-            root,
-        }
-    }
-}
-
-/// The settings files, in the order that they are written. `urls`: unless what is there is to stay.
-pub(super) fn settings(plan: &Plan, urls: Option<&Urls>, has_ca: bool) -> Vec<Text> {
+/// The settings files, in the order that they are written. `root`: the authority that signed a remote
+/// database's certificate, unless what is there is to stay.
+pub(super) fn settings(plan: &Plan, root: Option<String>, has_ca: bool) -> Vec<Text> {
     let mut all = vec![
         public(Path::new(SETTINGS), own(plan, has_ca), Vec::new()),
         private(Daemon::Keyd, keyd(plan)),
+        private(Daemon::Authd, authd(plan)),
+        private(Daemon::Admind, admind(plan)),
+        private(Daemon::Courier, courier(plan)),
     ];
-    if let Some(urls) = urls {
-        all.push(private(Daemon::Authd, authd(plan, urls)));
-        all.push(private(Daemon::Admind, admind(plan, urls)));
-        all.push(private(Daemon::Courier, courier(urls)));
-        if let Some(owner) = &urls.owner {
-            all.push(Text {
-                path: OWNER_URL.into(),
-                body: SecretString::from(format!("{}\n", owner.expose_secret())),
-                owner: MIGRATE_USER,
-                group: MIGRATE_USER,
-                mode: 0o400,
-                of: Vec::new(),
-                signed: false,
-            });
-        }
-    }
-    if let Some(root) = urls.and_then(|urls| urls.root.clone()) {
+    if let Some(root) = root {
         let of = vec![Daemon::Authd, Daemon::Admind, Daemon::Courier];
         all.push(Text { signed: false, ..public(Path::new(DATABASE_CA), root, of) });
     }
@@ -123,10 +71,34 @@ pub(super) fn units(plan: &Plan) -> Vec<Text> {
     }
     if let Database::Remote(server) = &plan.database {
         for (name, body) in server.relay() {
-            all.push(public(&Path::new("/etc/systemd/system").join(name), body, Vec::new()));
+            all.push(public(&Path::new(UNITS).join(name), body, Vec::new()));
+        }
+        for (unit, credential, of) in database_urls() {
+            let Credential { name, path } = credential;
+            let body = format!("[Service]\nLoadCredentialEncrypted={name}:{path}\n");
+            all.push(public(&appliance::drop_in(unit, DATABASE_DROP_IN), body, of));
         }
     }
     all
+}
+
+/// Who connects to the database, and by which credential if it is elsewhere.
+fn database_urls() -> Vec<(&'static str, Credential, Vec<Daemon>)> {
+    let daemons = DAEMONS
+        .into_iter()
+        .filter_map(|daemon| Some((daemon.service(), daemon.database_url()?, vec![daemon])));
+    daemons.chain([(MIGRATE, OWNER_URL, Vec::new())]).collect()
+}
+
+/// Files that another plan needed and this one must not have, and who read them.
+pub(super) fn obsolete(plan: &Plan) -> Vec<(PathBuf, Vec<Daemon>)> {
+    let Database::Local = plan.database else { return Vec::new() };
+    let relay = RELAY_UNITS.map(|name| (Path::new(UNITS).join(name), Vec::new()));
+    let urls = database_urls().into_iter().flat_map(|(unit, credential, of)| {
+        let drop_in = appliance::drop_in(unit, DATABASE_DROP_IN);
+        [(drop_in, of.clone()), (credential.path.into(), of)]
+    });
+    relay.into_iter().chain(urls).chain([(DATABASE_CA.into(), Vec::new())]).collect()
 }
 
 fn public(path: &Path, body: String, of: Vec<Daemon>) -> Text {
@@ -142,7 +114,7 @@ fn public(path: &Path, body: String, of: Vec<Daemon>) -> Text {
     }
 }
 
-/// Readable by its daemon alone: addresses, and with a remote database a password, are in it.
+/// Readable by its daemon alone: it says how this installation is defended.
 fn private(daemon: Daemon, body: String) -> Text {
     Text {
         path: daemon.settings(),
@@ -211,7 +183,8 @@ fn own(plan: &Plan, has_ca: bool) -> String {
             .text("pg_database", DATABASE)
             .text("pg_owner", OWNER),
         Database::Remote(server) => {
-            lines.text("database_server", &server.to_string()).text("database_url_file", OWNER_URL)
+            let lines = lines.text("database_server", &server.to_string());
+            lines.text("database_url_credential", OWNER_URL.path)
         }
     }
     .0
@@ -239,35 +212,37 @@ fn keyd(plan: &Plan) -> String {
     lines.text("sandbox", "required").text("memory_lock", "required").0
 }
 
-fn plane(plan: &Plan, daemon: Daemon, url: &SecretString) -> Lines {
+/// What a role connects by on this machine: the server asks the kernel who it is. Elsewhere there is a password
+/// in it, so it is a credential of the service.
+fn database(plan: &Plan, daemon: Daemon) -> Option<String> {
+    let Database::Local = plan.database else { return None };
+    let role = daemon.role()?;
+    Some(format!("postgres:///{DATABASE}?host={}&user={role}", encode(PG_SOCKETS)))
+}
+
+fn plane(plan: &Plan, daemon: Daemon) -> Lines {
     Lines::default()
         .text("issuer", plan.issuer.as_str())
         .path("tls_certificate", &daemon.certificate())
         .path("tls_key", &daemon.key())
-        .text("database_url", url.expose_secret())
+        .maybe("database_url", database(plan, daemon).as_deref())
         .text("keyd_user", Daemon::Keyd.user())
         .maybe("console_origin", plan.console_origin.as_deref())
         .text("sandbox", "required")
         .text("memory_lock", "try")
 }
 
-fn authd(plan: &Plan, urls: &Urls) -> String {
-    plane(plan, Daemon::Authd, &urls.authd)
-        .text("keyd_socket", SIGN)
-        .text("admin_audience", plan.api.as_str())
-        .0
+fn authd(plan: &Plan) -> String {
+    plane(plan, Daemon::Authd).text("keyd_socket", SIGN).text("admin_audience", plan.api.as_str()).0
 }
 
-fn admind(plan: &Plan, urls: &Urls) -> String {
-    plane(plan, Daemon::Admind, &urls.admind)
-        .text("keyd_socket", MANAGE)
-        .text("api", plan.api.as_str())
-        .0
+fn admind(plan: &Plan) -> String {
+    plane(plan, Daemon::Admind).text("keyd_socket", MANAGE).text("api", plan.api.as_str()).0
 }
 
-fn courier(urls: &Urls) -> String {
+fn courier(plan: &Plan) -> String {
     Lines::default()
-        .text("database_url", urls.courier.expose_secret())
+        .maybe("database_url", database(plan, Daemon::Courier).as_deref())
         .text("sandbox", "required")
         .text("memory_lock", "try")
         .0

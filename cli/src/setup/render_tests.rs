@@ -1,3 +1,5 @@
+use secrecy::ExposeSecret as _;
+
 use super::super::plan::Certificates;
 use super::*;
 
@@ -40,7 +42,7 @@ fn a_string_of_toml_is_read_back_as_it_was() {
 
 #[test]
 fn every_file_is_whose_it_should_be() {
-    let all = settings(&softhsm_plan(), Some(&Urls::local()), true);
+    let all = settings(&softhsm_plan(), None, true);
     for (name, group, mode) in [
         ("opentrusty.toml", "root", 0o644),
         ("keyd.toml", "opentrusty-keyd", 0o640),
@@ -61,13 +63,8 @@ fn every_file_is_whose_it_should_be() {
 }
 
 #[test]
-fn w181_no_secret_is_in_a_file_that_everybody_can_read() {
+fn w181_a_remote_database_is_named_in_no_settings_file_and_given_to_each_by_its_own_credential() {
     let server = "postgres://db.example/opentrusty?sslmode=verify-full".parse().unwrap();
-    let passwords: Passwords = toml::from_str(
-        "owner = \"hunter2\"\nauthd = \"hunter2\"\nadmind = \"hunter2\"\ncourier = \"hunter2\"",
-    )
-    .unwrap();
-    let urls = Urls::remote(&server, &passwords, None);
     let token = Token::Module {
         module: "/m.so".into(),
         label: "hsm".into(),
@@ -75,16 +72,47 @@ fn w181_no_secret_is_in_a_file_that_everybody_can_read() {
         pin_file: None,
     };
     let plan = plan(token, Database::Remote(server));
-    let mut all = settings(&plan, Some(&urls), false);
-    all.extend(units(&plan));
-    let with = all.iter().filter(|text| text.body.expose_secret().contains("hunter2"));
-    let with: Vec<_> = with.collect();
-    assert_eq!(with.len(), 4, "three daemons and the owner");
-    assert!(with.iter().all(|text| matches!(text.mode, 0o640 | 0o400)));
+    let all = settings(&plan, Some("its authority".to_owned()), false);
+    for name in ["authd.toml", "admind.toml", "courier.toml", "opentrusty.toml"] {
+        assert!(!table(find(&all, name)).contains_key("database_url"), "{name}");
+    }
+    let own = table(find(&all, "opentrusty.toml"));
+    assert_eq!(own.get("database_url_credential").unwrap().as_str(), Some(OWNER_URL.path));
     assert_eq!(table(find(&all, "keyd.toml")).get("token_slot").unwrap().as_integer(), Some(3));
     assert!(!all.iter().any(|text| text.path.ends_with("softhsm2.conf")));
-    let kept = settings(&plan, None, false);
-    assert!(!kept.iter().any(|text| text.path.ends_with("authd.toml")), "passwords stay");
+    assert_eq!(find(&all, "database-ca.pem").body.expose_secret(), "its authority");
+    let units = units(&plan);
+    for (unit, file) in [
+        ("opentrusty-authd", "authd.cred"),
+        ("opentrusty-admind", "admind.cred"),
+        ("opentrusty-courier", "courier.cred"),
+        ("opentrusty-migrate", "owner.cred"),
+    ] {
+        let text = find(&units, &format!("{unit}.service.d/10-database.conf"));
+        let line = format!("LoadCredentialEncrypted=database_url:/etc/opentrusty/database/{file}");
+        assert_eq!(text.body.expose_secret(), format!("[Service]\n{line}\n"));
+    }
+    assert!(obsolete(&plan).is_empty());
+}
+
+#[test]
+fn a_database_that_came_home_leaves_nothing_of_the_other_behind() {
+    let remote = "postgres://db.example/opentrusty?sslmode=verify-full".parse().unwrap();
+    let local = softhsm_plan();
+    let mut of_remote: Vec<PathBuf> = Vec::new();
+    let plan = plan(softhsm_plan().token, Database::Remote(remote));
+    of_remote.extend(units(&plan).into_iter().map(|text| text.path));
+    of_remote.extend(settings(&plan, Some(String::new()), true).into_iter().map(|text| text.path));
+    let of_local = units(&local).into_iter().chain(settings(&local, None, true));
+    let of_local: Vec<PathBuf> = of_local.map(|text| text.path).collect();
+    let gone: Vec<PathBuf> = obsolete(&local).into_iter().map(|(path, _)| path).collect();
+    for path in of_remote {
+        assert_ne!(of_local.contains(&path), gone.contains(&path), "{}", path.display());
+    }
+    assert!(gone.contains(&OWNER_URL.path.into()));
+    let url = table(find(&settings(&local, None, true), "authd.toml"));
+    let url = url.get("database_url").unwrap().as_str().unwrap();
+    assert_eq!(url, "postgres:///opentrusty?host=%2Frun%2Fpostgresql&user=opentrusty_authd");
 }
 
 #[test]

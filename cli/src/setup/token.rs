@@ -12,7 +12,8 @@ use super::earlier::Earlier;
 use super::files::{self, Rights};
 use super::plan::Token;
 use super::steps::{self, Steps};
-use crate::appliance::{self, Credential, Daemon, KEYD_USER, PIN, SO_PIN, TOKENS};
+use crate::appliance::{self, Daemon, KEYD_USER, PIN, SO_PIN, TOKENS};
+use crate::credential;
 use crate::failure::Failure;
 use crate::program::Program;
 use crate::serve;
@@ -33,15 +34,14 @@ pub(super) fn run(
         Token::Module { module, label, pin_file, .. } => {
             let same_token = earlier.module.as_ref() == Some(module)
                 && earlier.token_label.as_ref() == Some(label);
-            if pin_file.is_none() && same_token && Path::new(PIN.path).is_file() {
+            if pin_file.is_none() && same_token && PIN.is_there() {
                 return steps::same(&format!("{}: the PIN of {label}", PIN.path));
             }
             let pin = match pin_file {
                 Some(path) => read_pin(path)?,
                 None => ask.for_secret("--pin-file", &format!("PIN of the token {label}"))?,
             };
-            if Path::new(PIN.path).is_file() && decrypt(PIN)?.expose_secret() == pin.expose_secret()
-            {
+            if PIN.is_there() && PIN.open()?.expose_secret() == pin.expose_secret() {
                 return steps::same(&format!("{}: the PIN of {label}", PIN.path));
             }
             put(Path::new(PIN.path), PIN.name, &pin)?;
@@ -82,13 +82,12 @@ const fn found(token: bool, pin: bool, new_pin: bool) -> Found {
 fn softhsm(label: &str, steps: &mut Steps) -> Result<(), Failure> {
     folders(steps)?;
     let new = new_pin();
-    match found(has_token()?, Path::new(PIN.path).is_file(), new.is_file()) {
+    match found(has_token()?, PIN.is_there(), new.is_file()) {
         Found::Complete => {
-            for path in
-                [PIN.path, SO_PIN.path].map(Path::new).into_iter().filter(|one| one.is_file())
-            {
+            for credential in [PIN, SO_PIN].into_iter().filter(|one| one.is_there()) {
                 let rights = Rights::of("root", "root", 0o600)?;
-                steps.mended(&path.display().to_string(), files::correct(path, rights)?)?;
+                let path = Path::new(credential.path);
+                steps.mended(credential.path, files::correct(path, rights)?)?;
             }
             return steps::same(&format!("the token {label}, in {TOKENS}"));
         }
@@ -162,24 +161,11 @@ fn random() -> Result<SecretString, Failure> {
     Ok(SecretString::from(bytes.iter().copied().flat_map(digits).flatten().collect::<String>()))
 }
 
-/// Encrypts for this machine; what is written can be read by root and decrypted here alone.
+/// What is written can be read by root and decrypted here alone.
 fn put(path: &Path, name: &str, secret: &SecretString) -> Result<(), Failure> {
-    let sealed = Program::new("systemd-creds")
-        .args(["encrypt", "--with-key=host", &format!("--name={name}"), "-", "-"])
-        .input(secret.expose_secret().as_bytes().to_vec())
-        .run()?;
+    let sealed = credential::seal(name, secret)?;
     files::put(path, &sealed, Rights::of("root", "root", 0o600)?)?;
     Ok(())
-}
-
-fn decrypt(credential: Credential) -> Result<SecretString, Failure> {
-    let name = format!("--name={}", credential.name);
-    let output =
-        Program::new("systemd-creds").args(["decrypt", &name, credential.path, "-"]).run()?;
-    let output = Zeroizing::new(output);
-    let text = std::str::from_utf8(&output)
-        .map_err(|_| Failure::value(credential.path, "does not hold a PIN"))?;
-    Ok(SecretString::from(text))
 }
 
 #[cfg(test)]

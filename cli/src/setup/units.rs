@@ -6,9 +6,10 @@ use std::time::{Duration, Instant};
 use http::{Method, Request};
 
 use super::plan::{Database, Plan};
+use super::remote::RELAY_UNITS;
 use super::steps::{self, Steps};
 use super::tls;
-use crate::appliance::{self, DAEMONS, Daemon, TARGET};
+use crate::appliance::{self, DAEMONS, Daemon, MIGRATE, TARGET};
 use crate::database::block_on;
 use crate::failure::Failure;
 use crate::http::{Client, body};
@@ -18,8 +19,6 @@ use crate::program::Program;
 /// How long all of them may take to be ready: a network HSM is slow to open.
 const PATIENCE: Duration = Duration::from_secs(90);
 const PAUSE: Duration = Duration::from_millis(200);
-const RELAY: &str = "opentrusty-database.socket";
-const MIGRATE: &str = "opentrusty-migrate.service";
 
 /// What was written beside the units.
 #[derive(Debug, Clone, Copy)]
@@ -49,7 +48,7 @@ pub(super) fn run(plan: &Plan, drop_ins: DropIns, steps: &mut Steps) -> Result<(
         units.extend(daemon.sockets());
     }
     if relay {
-        units.push(RELAY);
+        units.push(RELAY_UNITS[0]);
     }
     let units = installed(&units)?;
     let before = states("is-enabled", &units)?;
@@ -81,9 +80,14 @@ pub(super) fn open_relay(drop_ins: DropIns) -> Result<(), Failure> {
     systemctl(&["daemon-reload"])?;
     if drop_ins.relay {
         // What runs goes on to the server that it was started for.
-        systemctl(&["stop", RELAY, "opentrusty-database.service"])?;
+        systemctl(&[&["stop"][..], &RELAY_UNITS].concat())?;
     }
-    systemctl(&["start", RELAY])
+    systemctl(&["start", RELAY_UNITS[0]])
+}
+
+/// Ends the way to a remote database that is not ours any more, before its units go.
+pub(super) fn close_relay() -> Result<(), Failure> {
+    systemctl(&[&["disable", "--now", "--quiet"][..], &RELAY_UNITS].concat())
 }
 
 /// Those that run with former settings are started anew; the rest is started if it does not run.

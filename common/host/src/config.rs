@@ -5,6 +5,8 @@
 //! different values are an error, not a choice. An empty variable counts as absent, and so does
 //! an empty string in the file, unless the key holds a secret: an empty secret is an error.
 //!
+//! `database_url` may be a systemd credential of that name instead; one that is given there and here is an error.
+//!
 //! Unknown keys, nested tables and obsolete variables are refused by name: a setting that has
 //! no effect is a setting that somebody believes in.
 
@@ -24,9 +26,15 @@ use std::str::FromStr;
 pub use error::ConfigError;
 pub use obsolete::{refuse_obsolete, refuse_obsolete_in};
 
-use crate::{database, environment};
+use secrecy::{ExposeSecret as _, SecretString};
+
+use crate::{database, environment, secret};
 use value::Value;
 
+/// The one setting that is a secret itself, where a password is in it.
+const DATABASE_URL: &str = "database_url";
+/// Longest connection URL in a file of its own, bytes: a certificate may be in it.
+pub const DATABASE_URL_MAX: usize = 64 * 1024;
 /// A settings file longer than this is not a settings file.
 const FILE_BYTES_MAX: u64 = 256 * 1024;
 
@@ -54,6 +62,8 @@ impl Key {
 pub enum Source {
     /// The environment variable of this name.
     Environment(String),
+    /// A systemd credential.
+    Credential,
     /// The settings file.
     File,
     /// Neither: what the program assumes.
@@ -77,11 +87,34 @@ impl Settings {
             None => (String::new(), false),
             Some(path) => text_of(path)?,
         };
-        let settings = Self::from_parts(&text, environment::lenient, keys)?;
+        let mut settings = Self::from_parts(&text, environment::lenient, keys)?;
         if exposed {
             settings.refuse_exposed_secrets()?;
         }
+        if let Some(path) = secret::credential(DATABASE_URL) {
+            let url = secret::read_text(DATABASE_URL, &path, DATABASE_URL_MAX)?;
+            settings.take_database_url(&url)?;
+        }
         Ok(settings)
+    }
+
+    /// The URL that came as a credential, unless this program has no database.
+    fn take_database_url(&mut self, url: &SecretString) -> Result<(), ConfigError> {
+        let Some(key) = self.keys.iter().find(|key| key.name == DATABASE_URL) else {
+            return Ok(());
+        };
+        let other = match self.source(key.name) {
+            Source::Environment(variable) => variable,
+            Source::File => "the settings file".to_owned(),
+            Source::Credential | Source::Default => {
+                database::check(url.expose_secret())?;
+                let value = Value::One(url.expose_secret().to_owned());
+                self.values.insert(key.name, (value, Source::Credential));
+                return Ok(());
+            }
+        };
+        let problem = format!("is a credential of this service and in {other} as well");
+        Err(ConfigError::new(key.name, problem, "leave one of them out"))
     }
 
     /// As [`Settings::load`], from a text and any environment.
@@ -111,8 +144,8 @@ impl Settings {
             return Err(ConfigError::new(unknown.as_str(), "is not a known key", fix));
         }
         let settings = Self { keys, values };
-        if let Some(url) = settings.find("database_url") {
-            database::check(url.one("database_url")?)?;
+        if let Some(url) = settings.find(DATABASE_URL) {
+            database::check(url.one(DATABASE_URL)?)?;
         }
         Ok(settings)
     }
@@ -196,6 +229,7 @@ impl Settings {
     fn how_to_change(&self, name: &str) -> String {
         match self.source(name) {
             Source::Environment(variable) => format!("correct {variable} in the environment"),
+            Source::Credential => "correct the credential".to_owned(),
             Source::File | Source::Default => "correct it in the settings file".to_owned(),
         }
     }

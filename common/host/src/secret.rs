@@ -5,9 +5,10 @@ use std::io::{self, Read as _};
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 
-use secrecy::SecretSlice;
+use secrecy::{ExposeSecret as _, SecretSlice, SecretString};
 use zeroize::Zeroizing;
 
+use crate::config::ConfigError;
 use crate::environment;
 
 /// Reads a secret of at most `limit` bytes, without the newline that editors end a file with.
@@ -42,6 +43,23 @@ pub fn read(path: &Path, limit: usize) -> io::Result<SecretSlice<u8>> {
     Ok(SecretSlice::from(bytes.to_vec()))
 }
 
+/// The same as text, which the setting `key` is or names.
+///
+/// # Errors
+/// What [`read`] says, and if it is not UTF-8; names the key and the file.
+pub fn read_text(key: &str, file: &Path, limit: usize) -> Result<SecretString, ConfigError> {
+    let refuse =
+        |problem: String| Err(ConfigError::new(key, problem, format!("check {}", file.display())));
+    let bytes = match read(file, limit) {
+        Ok(bytes) => bytes,
+        Err(error) => return refuse(format!("cannot be read ({error})")),
+    };
+    match std::str::from_utf8(bytes.expose_secret()) {
+        Ok(text) => Ok(SecretString::from(text)),
+        Err(_) => refuse("is not valid UTF-8".to_owned()),
+    }
+}
+
 /// The path of a systemd credential (`LoadCredential=`), if this process was given it.
 pub fn credential(name: &str) -> Option<PathBuf> {
     let folder = environment::lenient("CREDENTIALS_DIRECTORY")?;
@@ -62,8 +80,6 @@ fn is_credential(path: &Path) -> bool {
 #[cfg(test)]
 mod tests {
     use std::fs::Permissions;
-
-    use secrecy::ExposeSecret as _;
 
     use super::*;
 

@@ -129,6 +129,30 @@ fn variables_of_other_versions_are_refused_with_what_replaces_them() {
 }
 
 #[test]
+fn a_database_url_that_comes_as_a_credential_is_the_setting_and_never_a_second_one() {
+    let url = SecretString::from("postgres://u:hunter2@db.example/d?sslmode=verify-full");
+    let mut alone = settings("", &[]).unwrap();
+    alone.take_database_url(&url).unwrap();
+    assert_eq!(alone.source("database_url"), Source::Credential);
+    assert_eq!(alone.required::<String>("database_url").unwrap(), url.expose_secret());
+    let local = "postgres:///d?host=/run/x&user=u";
+    let file = format!("database_url = \"{local}\"");
+    for (mut both, place) in [
+        (settings(&file, &[]).unwrap(), "the settings file"),
+        (settings("", &[("DATABASE_URL", local)]).unwrap(), "DATABASE_URL"),
+    ] {
+        let text = both.take_database_url(&url).unwrap_err().to_string();
+        assert!(text.contains(place) && !text.contains("hunter2"), "{text}");
+        assert_eq!(both.required::<String>("database_url").unwrap(), local);
+    }
+    let clear = SecretString::from("postgres://u:hunter2@db.example/d?sslmode=require");
+    let text = settings("", &[]).unwrap().take_database_url(&clear).unwrap_err().to_string();
+    assert!(text.contains("sslmode=require") && !text.contains("hunter2"), "{text}");
+    let mut none = Settings::from_parts("", |_| None, &[]).unwrap();
+    assert_eq!(none.take_database_url(&url), Ok(()), "a program without a database");
+}
+
+#[test]
 fn w181_a_secret_in_a_file_that_everybody_can_read_is_refused() {
     let path = std::env::temp_dir().join(format!("host-config-{}.toml", std::process::id()));
     let load = |text: &str, mode: u32| {
