@@ -9,6 +9,7 @@ use host::sandbox::{self, MemoryLock, Sandbox};
 use host::{peer, secret};
 use secrecy::{ExposeSecret as _, SecretString};
 
+use crate::hsm::Wanted;
 use crate::policy::Policy;
 
 /// Longest PIN, bytes; `CloudHSM` wants "user:password".
@@ -162,6 +163,15 @@ impl Config {
         };
         long_enough(root.as_ref())?;
         Ok(root)
+    }
+
+    /// Which of the module's tokens is ours.
+    pub fn wanted(&self) -> Wanted {
+        Wanted {
+            label: self.token_label.clone(),
+            slot: self.token_slot,
+            folder: self.token_dir.clone(),
+        }
     }
 
     /// What keyd may still reach once it is in the sandbox. The module is loaded by then; when the token

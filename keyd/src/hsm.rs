@@ -4,13 +4,14 @@
 //! module holds the gate for reading; whoever must `C_Finalize` takes it for writing, because finalizing
 //! under a running call crashes some modules.
 
+mod durable;
 mod fault;
 mod lane;
 mod object;
 mod watch;
 
 use std::fmt;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU8, Ordering};
 use std::sync::{
     Arc, Condvar, Mutex, OnceLock, PoisonError, RwLock, RwLockReadGuard, TryLockError,
@@ -23,6 +24,7 @@ use cryptoki::slot::Slot;
 use cryptoki::types::AuthPin;
 use wire::{Algorithm, Refused, TokenState};
 
+pub(crate) use durable::write_through;
 pub use lane::{Lane, MacKey};
 use watch::Calls;
 
@@ -101,6 +103,8 @@ pub struct Wanted {
     pub label: String,
     /// The slot that it must be in; without it, the label has to be unique.
     pub slot: Option<u64>,
+    /// The folder that it is files in; most are none.
+    pub folder: Option<PathBuf>,
 }
 
 /// The token.
@@ -289,12 +293,20 @@ impl Hsm {
             made |= object::ensure_mac_key(&session, key.label())
                 .map_err(|trouble| self.blame_for("making a MAC key", &trouble))?;
         }
+        if made {
+            self.write_through().map_err(|error| self.blame_for("keeping a MAC key", &error))?;
+        }
         // Two nodes that first start together may each have found none. By the end of this wait each sees what
         // the other made, and both take the one that comes first.
         if made {
             std::thread::sleep(SETTLE);
         }
         Ok(made)
+    }
+
+    /// Returns once what the module has made would survive a power cut, as far as that is ours to see to.
+    fn write_through(&self) -> std::io::Result<()> {
+        self.wanted.folder.as_deref().map_or(Ok(()), write_through)
     }
 
     fn blame(&self, error: &cryptoki::error::Error) -> HsmError {

@@ -17,6 +17,7 @@ use secrecy::SecretString;
 use zeroize::Zeroizing;
 
 use crate::config::Config;
+use crate::hsm::write_through;
 
 /// Longest PIN, bytes, as in the settings.
 const PIN_MAX: usize = 512;
@@ -43,6 +44,7 @@ pub fn run(config: &Config) -> Result<(), Fatal> {
         }
         Vacancy::Slot(slot) => {
             make(&module, slot, &config.token_label, (&so_pin, &user_pin)).map_err(Fatal::start)?;
+            config.wanted().folder.as_deref().map_or(Ok(()), write_through)?;
             "made"
         }
     };

@@ -11,7 +11,7 @@ use host::exit::{Fatal, run};
 use host::{args, sandbox, signals, systemd, telemetry};
 use keyd::answer::App;
 use keyd::config::Config;
-use keyd::hsm::{Hsm, HsmError, Wanted};
+use keyd::hsm::{Hsm, HsmError};
 use keyd::serve::{self, Listeners};
 
 /// What `opentrusty setup` runs once.
@@ -41,7 +41,7 @@ fn start() -> Result<(), Fatal> {
     let pin = config.pin()?;
     let root = config.derive_root()?;
     let listeners = Listeners::new(&config)?;
-    let wanted = Wanted { label: config.token_label.clone(), slot: config.token_slot };
+    let wanted = config.wanted();
     let hsm = Hsm::open(&config.module, wanted, pin).map_err(|error| {
         let problem = format!("cannot be loaded: {error}");
         ConfigError::new("pkcs11_module", problem, "name the PKCS#11 module's shared library")

@@ -99,10 +99,18 @@ impl Lane {
         self.clear_up();
         let kid = Kid(object::random_id().map_err(|_| HsmError::Unsound)?);
         let made = self.attempt(1, |open| object::make_pair(&open.session, algorithm, kid, true));
-        if made.is_err() {
+        let kept = made.and_then(|public| self.kept().map(|()| public));
+        if kept.is_err() {
             self.abandon(kid);
         }
-        Ok((kid, made?))
+        Ok((kid, kept?))
+    }
+
+    fn kept(&self) -> Result<(), HsmError> {
+        self.hsm.write_through().map_err(|error| {
+            tracing::error!(%error, "a key may not survive a power cut");
+            HsmError::Device
+        })
     }
 
     /// Deletes a key that nobody will ever name again, now or before the next one is made.
@@ -144,7 +152,8 @@ impl Lane {
                 }
             }
             Ok(())
-        })
+        })?;
+        self.kept()
     }
 
     /// The public half of a key whose private half is in the token; `None` if either is not there.
