@@ -15,6 +15,8 @@ pub(super) struct Client {
     pub(super) id: String,
     pub(super) is_platform: bool,
     pub(super) metadata: Value,
+    /// The scopes that it was ever granted, if it has been here for a month and there are enough grants to tell.
+    pub(super) used: Option<Vec<String>>,
 }
 
 impl Client {
@@ -33,6 +35,13 @@ impl Client {
 
     fn flag(&self, member: &str) -> Option<bool> {
         self.metadata.get(member).and_then(Value::as_bool)
+    }
+
+    /// Scopes that it may ask for and has not, as far as anybody can tell.
+    fn never_used(&self) -> Vec<&str> {
+        let Some(used) = &self.used else { return Vec::new() };
+        let may = self.text("scope").unwrap_or_default().split_whitespace();
+        may.filter(|scope| !used.iter().any(|one| one == scope)).collect()
     }
 
     /// An application on a person's device, which cannot keep a secret.
@@ -112,11 +121,24 @@ fn scopes(clients: &[Client]) -> Finding {
         })
         .map(|client| client.id.as_str())
         .collect();
-    if wide.is_empty() {
-        return ok(name, format!("{ADMIN} only for the platform's own clients"));
+    if !wide.is_empty() {
+        let fix = "take the scope away from them: it administers everything";
+        return fail(name, format!("{ADMIN} for {}", named(&wide)), fix);
     }
-    let fix = "take the scope away from them: it administers everything";
-    fail(name, format!("{ADMIN} for {}", named(&wide)), fix)
+    let idle: Vec<String> = clients
+        .iter()
+        .filter_map(|client| {
+            let idle = client.never_used();
+            (!idle.is_empty()).then(|| format!("{} ({})", client.id, idle.join(" ")))
+        })
+        .collect();
+    if !idle.is_empty() {
+        let idle: Vec<&str> = idle.iter().map(String::as_str).collect();
+        let fix =
+            "a client needs no scope that it never asks for: take these from its registration";
+        return warn(name, format!("never used: {}", named(&idle)), fix);
+    }
+    ok(name, format!("{ADMIN} only for the platform's own clients; none that is never used"))
 }
 
 fn downgrades(clients: &[Client]) -> Finding {
@@ -153,7 +175,7 @@ mod tests {
     use super::*;
 
     fn client(metadata: Value) -> Client {
-        Client { id: "app".into(), is_platform: false, metadata }
+        Client { id: "app".into(), is_platform: false, metadata, used: None }
     }
 
     #[test]
@@ -194,6 +216,14 @@ mod tests {
         );
         assert_eq!(of("clients", json!({ "require_pkce": false })), Verdict::Warn);
         assert_eq!(of("clients", json!({ "assertion_audience_endpoint": true })), Verdict::Warn);
+        let mut idle = client(json!({ "scope": "openid email orders:write" }));
+        assert_eq!(scopes(std::slice::from_ref(&idle)).verdict, Verdict::Ok, "nobody can tell");
+        idle.used = Some(vec!["openid".to_owned(), "orders:write".to_owned()]);
+        let seen = scopes(std::slice::from_ref(&idle));
+        assert_eq!(seen.verdict, Verdict::Warn);
+        assert!(seen.to_string().contains("app (email)"), "{seen}");
+        idle.used = Some(["email", "openid", "orders:write"].map(str::to_owned).into());
+        assert_eq!(scopes(&[idle]).verdict, Verdict::Ok);
         assert!(check(&[]).iter().all(|finding| finding.verdict == Verdict::Ok));
     }
 

@@ -11,6 +11,8 @@ use crate::settings::Place;
 
 /// Clients that are looked at.
 const CLIENTS_MAX: i64 = 10_000;
+/// So many grants say what a client asks for.
+const GRANTS_MIN: i64 = 20;
 /// keyd allows a minute between its clock and PostgreSQL's.
 const SKEW_WARN_S: f64 = 5.0;
 const SKEW_FAIL_S: f64 = 30.0;
@@ -130,9 +132,14 @@ async fn keys(pool: &PgPool) -> Result<Vec<Key>, Failure> {
 
 async fn all_clients(pool: &PgPool) -> Result<Vec<Client>, Failure> {
     let rows = sqlx::query!(
-        r#"SELECT client_id, tenant_id IS NULL AS "is_platform!", metadata FROM clients
-           WHERE status = 'active' ORDER BY client_id LIMIT $1"#,
-        CLIENTS_MAX
+        r#"SELECT c.client_id, c.tenant_id IS NULL AS "is_platform!", c.metadata,
+                  CASE WHEN c.created_at < now() - interval '30 days' AND u.grants >= $2 THEN u.scopes END AS used
+           FROM clients c LEFT JOIN LATERAL (
+               SELECT count(DISTINCT g.id) AS grants, array_agg(DISTINCT scope) AS scopes
+               FROM grants g, unnest(g.scopes) scope WHERE g.client = c.id) u ON true
+           WHERE c.status = 'active' ORDER BY c.client_id LIMIT $1"#,
+        CLIENTS_MAX,
+        GRANTS_MIN,
     )
     .fetch_all(pool)
     .await?;
@@ -142,6 +149,7 @@ async fn all_clients(pool: &PgPool) -> Result<Vec<Client>, Failure> {
             id: row.client_id,
             is_platform: row.is_platform,
             metadata: row.metadata,
+            used: row.used,
         })
         .collect())
 }

@@ -116,7 +116,7 @@ impl Server {
     pub(super) fn relay(&self) -> [(&'static str, String); 2] {
         let socket = format!(
             "[Unit]\nDescription=The way to OpenTrusty's database\n\n[Socket]\n\
-             ListenStream={RELAY_FOLDER}/.s.PGSQL.{}\nSocketGroup=opentrusty-relay\nSocketMode=0660\n\n[Install]\nWantedBy=sockets.target\n",
+             ListenStream={RELAY_FOLDER}/.s.PGSQL.{}\nSocketGroup=opentrusty-relay\nSocketMode=0660\nRemoveOnStop=yes\n\n[Install]\nWantedBy=sockets.target\n",
             self.port
         );
         let service = format!(
