@@ -4,7 +4,7 @@
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use serde_json::Value;
+use serde_json::{Value, json};
 use url::Url;
 
 use crate::client::{Client, bearer, query};
@@ -21,7 +21,17 @@ const REVOKED: usize = 5;
 /// Where nobody answers, asking again at once would only be noise.
 const AFTER_FAULT: Duration = Duration::from_millis(5);
 /// How often one token opens the management API before a new one is got.
-const CALLS: usize = 100;
+const CALLS: usize = 40;
+/// The keys that the operator adds, one with each new token: a kind has room for one successor.
+const SUCCESSORS: [(&str, &str); 7] = [
+    ("token", "ES256"),
+    ("token", "EdDSA"),
+    ("admin", "ES256"),
+    ("token", "RS256"),
+    ("token", "ES384"),
+    ("audit", "ES256"),
+    ("token", "PS256"),
+];
 
 /// The crowd.
 #[derive(Debug)]
@@ -30,6 +40,8 @@ pub struct Crowd {
     pub client: Client,
     /// Whom the people go to; it must need no consent.
     pub party: Party,
+    /// A client of another tenant, which must learn nothing of them.
+    pub outsider: Party,
     /// Where everything is written down.
     pub ledger: Ledger,
     /// How long each of them waits between two rounds.
@@ -77,18 +89,63 @@ impl Crowd {
         let manage = |path: &str| Ask::Manage { path: path.to_owned() };
         let send = || console.try_redeem(&mut client, &code, &pkce);
         let (access, _) = pair(&self.ledger.ask(manage("/oauth/token"), send, |_| Got::Nothing)?);
+        self.add_key(api, &access)?;
         for path in ["/api/v1/me", "/api/v1/keys"].into_iter().cycle().take(CALLS) {
             if self.is_over() {
                 return Some(());
             }
-            let url = format!("{api}{path}");
-            let mut stranger = self.client.clone();
-            let send = || stranger.try_send("GET", &url, &[bearer(&access)], b"");
-            if self.ledger.ask(manage(path), send, |_| Got::Nothing).is_none() {
+            if self.look(api, path, &access).is_none() {
                 std::thread::park_timeout(AFTER_FAULT);
             }
             std::thread::park_timeout(self.pause);
         }
+        Some(())
+    }
+
+    fn look(&self, api: &str, path: &str, access: &str) -> Option<Response> {
+        let url = format!("{api}{path}");
+        let mut client = self.client.clone();
+        let send = || client.try_send("GET", &url, &[bearer(access)], b"");
+        self.ledger.ask(Ask::Manage { path: path.to_owned() }, send, |_| Got::Nothing)
+    }
+
+    /// A successor to a kind of key that has none.
+    fn add_key(&self, api: &str, access: &str) -> Option<()> {
+        let known = self.look(api, "/api/v1/keys", access)?.json();
+        let known = known.get("keys").and_then(Value::as_array).expect("a list of keys");
+        let is_staged = |(class, algorithm): (&str, &str)| {
+            let text =
+                |key: &Value, name: &str| key.get(name).and_then(Value::as_str).map(str::to_owned);
+            known.iter().any(|key| {
+                text(key, "state").as_deref() == Some("staged")
+                    && text(key, "class").as_deref() == Some(class)
+                    && text(key, "algorithm").as_deref() == Some(algorithm)
+            })
+        };
+        let Some((class, algorithm)) = SUCCESSORS.into_iter().find(|kind| !is_staged(*kind)) else {
+            return Some(());
+        };
+        let url = format!("{api}/api/v1/keys");
+        let body = json!({ "class": class, "algorithm": algorithm }).to_string();
+        let headers = [bearer(access), ("content-type", "application/json".to_owned())];
+        let mut client = self.client.clone();
+        let send = || client.try_send("POST", &url, &headers, body.as_bytes());
+        let ask = Ask::Stage { class: class.to_owned(), algorithm: algorithm.to_owned() };
+        self.ledger.ask(ask, send, |answer| {
+            let key = answer.json();
+            let kid = key.get("kid").and_then(Value::as_str);
+            Got::Key { kid: kid.unwrap_or_else(|| panic!("no kid in {key}")).to_owned() }
+        })?;
+        Some(())
+    }
+
+    /// I12: what this client learns of somebody else's token is that it is nothing.
+    fn trespass(&self, access: &str) -> Option<()> {
+        let mut stranger = self.client.clone();
+        let form = [("token", access)];
+        let send = || self.outsider.try_post(&mut stranger, "/oauth/introspect", &form);
+        let answer = self.ledger.ask(Ask::Trespass, send, |_| Got::Nothing)?;
+        assert_eq!(answer.json(), json!({ "active": false }), "another tenant's token");
         Some(())
     }
 
@@ -98,7 +155,8 @@ impl Crowd {
         let mut backend = self.client.clone();
         let ask = Ask::Redeem { code: code.clone(), verifier: pkce.verifier.clone() };
         let send = || party.try_redeem(&mut backend, &code, &pkce);
-        let (_, refresh) = pair(&self.ledger.ask(ask, send, tokens)?);
+        let (access, refresh) = pair(&self.ledger.ask(ask, send, tokens)?);
+        self.trespass(&access)?;
         let form = [("grant_type", "refresh_token"), ("refresh_token", refresh.as_str())];
         let ask = Ask::Refresh { token: refresh.clone() };
         let send = || party.try_post(&mut backend, "/oauth/token", &form);

@@ -40,6 +40,15 @@ pub enum Ask {
         /// The refresh token.
         token: String,
     },
+    /// What somebody else's token is worth, asked by a client of another tenant.
+    Trespass,
+    /// A new signing key, asked of the management API.
+    Stage {
+        /// What for.
+        class: String,
+        /// The algorithm.
+        algorithm: String,
+    },
     /// A call of the management API.
     Manage {
         /// Its path.
@@ -60,6 +69,11 @@ pub enum Got {
         access: String,
         /// The refresh token.
         refresh: String,
+    },
+    /// A signing key.
+    Key {
+        /// Its id.
+        kid: String,
     },
     /// A session.
     Session {
@@ -137,6 +151,9 @@ impl Ledger {
             Ok(response) => {
                 let status = response.status;
                 let done = is_done(status);
+                // RFC 9110 §15.6.4: whoever is turned away for now is told when to come again.
+                let later = status != 503 || response.header("retry-after").is_some();
+                assert!(later, "503 without Retry-After");
                 let got = if done { got(&response) } else { Got::Nothing };
                 self.write(&Line::Answered { request, at_ms: now_ms(), status, got });
                 done.then(|| {
@@ -162,7 +179,7 @@ impl Ledger {
 }
 
 fn is_done(status: u16) -> bool {
-    matches!(status, 200 | 303)
+    matches!(status, 200 | 201 | 303)
 }
 
 fn now_ms() -> u64 {

@@ -37,6 +37,7 @@ pub mod timing;
 pub mod tokens;
 mod trace;
 mod trap;
+pub mod whole;
 
 pub use browser::{Browser, Page};
 pub use client::{Client, Form, basic, bearer, query};

@@ -50,6 +50,9 @@ pub fn world(api: &str) -> Value {
             { "tenant": "alpha", "client_id": "app", "client_name": "App", "client_secret": SECRET,
               "redirect_uris": [CALLBACK], "grant_types": ["authorization_code", "refresh_token"],
               "scope": "openid email offline_access", "skip_authorization": true },
+            { "tenant": "beta", "client_id": "outsider", "client_name": "Outsider", "client_secret": SECRET,
+              "redirect_uris": [CALLBACK], "grant_types": ["authorization_code", "refresh_token"],
+              "scope": "openid email" },
             { "tenant": "alpha", "client_id": "careful", "client_name": "Careful", "client_secret": SECRET,
               "redirect_uris": [CALLBACK], "grant_types": ["authorization_code", "refresh_token"],
               "scope": "openid email" },
@@ -108,6 +111,11 @@ pub fn app(stand: &Stand) -> Party {
 /// The same, of the installation with this issuer.
 pub fn app_of(issuer: &str) -> Party {
     party(issuer, "app", Some(SECRET), "openid email")
+}
+
+/// A confidential client of tenant `beta`, of the installation with this issuer.
+pub fn outsider_of(issuer: &str) -> Party {
+    party(issuer, "outsider", Some(SECRET), "openid email")
 }
 
 /// A confidential client of tenant `alpha`, with a page of consent.

@@ -67,6 +67,11 @@ impl Trap {
     /// Listen on a loopback address and a free port, with the pair in `folder` (see
     /// [`crate::authority::Leaf`]). What it has no answer for is 404.
     pub fn listen(address: IpAddr, folder: &Path) -> Self {
+        Self::listen_at((address, 0), folder)
+    }
+
+    /// The same at a port that is chosen.
+    pub fn listen_at((address, port): (IpAddr, u16), folder: &Path) -> Self {
         assert!(address.is_loopback());
         let certificates = CertificateDer::pem_file_iter(folder.join("certificate.pem")).unwrap();
         let key = PrivateKeyDer::from_pem_file(folder.join("key.pem")).unwrap();
@@ -77,7 +82,7 @@ impl Trap {
             .with_no_client_auth()
             .with_single_cert(certificates.map(Result::unwrap).collect(), key)
             .unwrap();
-        let listener = TcpListener::bind((address, 0)).unwrap();
+        let listener = TcpListener::bind((address, port)).unwrap();
         let trap = Self {
             address,
             port: listener.local_addr().unwrap().port(),

@@ -4,6 +4,10 @@
 //! `visitor load PLACE LEDGER SECONDS PEOPLE`: people and an operator at work; the end of standard input ends it too.
 //! `visitor flood PLACE SECONDS STRANGERS`: so many who try to sign in at once, without pause; fails unless an
 //! operator's every request to the management API is answered meanwhile.
+//! `visitor shut PLACE`: somebody guesses a stranger's password until the door is shut. `still`: the right one is
+//! refused all the same.
+//! `visitor inbox FOLDER PORT`: takes what comes by https, with the certificate in the folder, until standard input
+//! ends; then prints every body that it was sent, one a line.
 //! `visitor tally LEDGER [FROM-TO …]`: fails if a request failed, but for those in flight in one of these times (ms since 1970).
 //! `visitor whole [PSQL …]`: the database by itself, through that command.
 //! `visitor settle PLACE LEDGER`: what the clients were told, asked again.
@@ -18,22 +22,26 @@
 
 use std::collections::BTreeMap;
 use std::io::Write as _;
+use std::net::Ipv4Addr;
 use std::path::Path;
 use std::process::Command;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use e2e::aftermath::{Aftermath, WHOLE};
+use e2e::aftermath::Aftermath;
 use e2e::crowd::Crowd;
 use e2e::flood::Flood;
 use e2e::ledger::{self, Entry, Ledger};
-use e2e::people::{self, PLATFORM_ADMIN};
-use e2e::{Browser, Client, Trust, bearer};
+use e2e::people::{self, PLATFORM_ADMIN, STRANGER};
+use e2e::whole::WHOLE;
+use e2e::{Answer, Browser, Client, Trap, Trust, bearer};
 use serde_json::Value;
 
 /// Enough to keep a small machine busy, little enough to leave it an answer.
 const PAUSE: Duration = Duration::from_millis(20);
+/// More guesses than any door takes from one stranger.
+const GUESSES: usize = 20;
 /// How many faults are printed.
 const SHOWN: usize = 10;
 
@@ -50,6 +58,12 @@ fn main() {
             let place = Place::new(ca, issuer, api, rest);
             flood(&place, Duration::from_secs(number(seconds)), number(count));
         }
+        ["shut", ca, issuer, api, rest @ ..] => shut(&Place::new(ca, issuer, api, rest)),
+        ["still", ca, issuer, api, rest @ ..] => {
+            let place = Place::new(ca, issuer, api, rest);
+            assert_eq!(attempt(&place, STRANGER.1), 429, "the door is open again");
+        }
+        ["inbox", folder, port] => inbox(Path::new(folder), number(port)),
         ["tally", ledger, killed @ ..] => {
             let killed: Vec<(u64, u64)> = killed.iter().map(|at| span(at)).collect();
             tally(&ledger::read(Path::new(ledger)), &killed);
@@ -58,7 +72,7 @@ fn main() {
         ["settle", ca, issuer, api, rest @ .., ledger] => {
             settle(&Place::new(ca, issuer, api, rest), ledger);
         }
-        _ => panic!("usage: visitor world|load|flood|tally|whole|settle …"),
+        _ => panic!("usage: visitor world|load|flood|shut|still|inbox|tally|whole|settle …"),
     }
 }
 
@@ -84,6 +98,7 @@ fn load(place: &Place, ledger: &str, lasting: Duration, count: usize) {
     let crowd = Crowd {
         client: place.client.clone(),
         party: people::app_of(&place.issuer),
+        outsider: people::outsider_of(&place.issuer),
         ledger: Ledger::create(Path::new(ledger)),
         pause: PAUSE,
         over: AtomicBool::new(false),
@@ -141,6 +156,28 @@ fn flood(place: &Place, lasting: Duration, strangers: usize) {
     ));
     assert!(answers.contains_key(&503), "nobody had to be turned away, so this was no flood");
     assert!(answered > 0 && refused == 0, "the operator was refused");
+}
+
+/// One attempt to sign in as the stranger; the status that it ends with.
+fn attempt(place: &Place, password: &str) -> u16 {
+    let mut browser = Browser::new(place.client.clone());
+    browser.open(&format!("{}/login", place.issuer));
+    browser.submit(&[("username", STRANGER.0), ("password", password)]);
+    browser.page().response.status
+}
+
+fn shut(place: &Place) {
+    let guesses = (1..=GUESSES).find(|_| attempt(place, "not the password at all") == 429);
+    say(&format!("shut at guess {}", guesses.expect("nobody shuts this door")));
+}
+
+fn inbox(folder: &Path, port: u16) {
+    let trap = Trap::listen_at((Ipv4Addr::LOCALHOST.into(), port), folder);
+    trap.answer("/mail", Answer::new(204, "", ""));
+    enough_when_told();
+    for heard in trap.heard("/mail") {
+        say(&heard.body);
+    }
 }
 
 /// Ends the flood, also when the operator's request fails: whoever waits for the strangers would wait for ever.

@@ -5,11 +5,12 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 use std::time::Duration;
 
-use e2e::aftermath::{Aftermath, WHOLE};
+use e2e::aftermath::Aftermath;
 use e2e::bench::{bench, until};
 use e2e::crowd::Crowd;
 use e2e::ledger::{self, Ask, Fate, Ledger};
-use e2e::people::{MEMBER, app};
+use e2e::people::{MEMBER, app, outsider_of};
+use e2e::whole::WHOLE;
 use e2e::{Daemon, Options, Stand};
 
 use crate::{beside_others, jwks, owner, populated};
@@ -36,6 +37,7 @@ fn f14_kill_nine_of_authd_and_keyd_under_load_loses_nothing_acknowledged_and_doe
     let crowd = Crowd {
         client: stand.client(),
         party: app(&stand),
+        outsider: outsider_of(stand.issuer()),
         ledger: Ledger::create(&path),
         pause: Duration::ZERO,
         over: AtomicBool::new(false),
