@@ -103,7 +103,7 @@ pub struct Wanted {
     pub label: String,
     /// The slot that it must be in; without it, the label has to be unique.
     pub slot: Option<u64>,
-    /// The folder that it is files in; most are none.
+    /// The folder that the module keeps it in, if it writes to one.
     pub folder: Option<PathBuf>,
 }
 
@@ -232,8 +232,9 @@ impl Hsm {
         let mechanisms =
             self.module.get_mechanism_list(slot).map_err(|error| self.blame(&error))?;
         if anchor.serial.is_none() {
+            let made = self.make_mac_keys(slot)?;
             anchor.serial = Some(serial);
-            if self.make_mac_keys(slot)? {
+            if made {
                 // Opened anew: SoftHSM can miss for good what another process wrote at the same instant.
                 drop((gate, anchor));
                 return self.reopen();
@@ -293,9 +294,8 @@ impl Hsm {
             made |= object::ensure_mac_key(&session, key.label())
                 .map_err(|trouble| self.blame_for("making a MAC key", &trouble))?;
         }
-        if made {
-            self.write_through().map_err(|error| self.blame_for("keeping a MAC key", &error))?;
-        }
+        // Also of an earlier keyd, which may have been ended in between.
+        self.write_through().map_err(|error| self.blame_for("keeping a MAC key", &error))?;
         // Two nodes that first start together may each have found none. By the end of this wait each sees what
         // the other made, and both take the one that comes first.
         if made {

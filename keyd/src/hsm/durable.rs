@@ -1,4 +1,4 @@
-//! A token that is files. `SoftHSM` writes them and leaves the rest to the system: after a power cut a key that the
+//! A token that is files in a folder. `SoftHSM` writes them and leaves the rest to the system: after a power cut a key that the
 //! database knows might be an empty file, or none. So what it wrote is brought to the disk before anybody hears of it.
 
 use std::fs::{self, File};
@@ -11,7 +11,8 @@ const DEPTH: usize = 2;
 /// Returns once everything in `folder` would survive a power cut.
 ///
 /// # Errors
-/// What the file system says; a file that goes away meanwhile is none.
+/// What the file system says. A file that goes away meanwhile is none, nor is one that keyd may not read: then the
+/// module has not written it either, which is in this process.
 pub(crate) fn write_through(folder: &Path) -> io::Result<()> {
     within(folder, DEPTH)
 }
@@ -28,8 +29,15 @@ fn within(folder: &Path, depth: usize) -> io::Result<()> {
             Ok(())
         };
         match synced {
-            // Another thread, or another node, has deleted an object.
-            Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+            Err(error)
+                if !matches!(
+                    error.kind(),
+                    // Another thread, or another node, has deleted an object.
+                    io::ErrorKind::NotFound | io::ErrorKind::PermissionDenied
+                ) =>
+            {
+                return Err(error);
+            }
             Ok(()) | Err(_) => {}
         }
     }

@@ -51,7 +51,13 @@ pub struct Lane {
     open: Option<Open>,
     since: Arc<AtomicU64>,
     /// Keys that the module did not finish, a half of which may be in the token.
-    unfinished: VecDeque<Kid>,
+    unfinished: VecDeque<Unfinished>,
+}
+
+/// A key that the module did not finish, and whether something of it was deleted already.
+struct Unfinished {
+    kid: Kid,
+    found: bool,
 }
 
 struct Open {
@@ -118,18 +124,23 @@ impl Lane {
         if self.unfinished.len() == UNFINISHED_MAX {
             self.unfinished.pop_front();
         }
-        self.unfinished.push_back(kid);
+        self.unfinished.push_back(Unfinished { kid, found: false });
         self.clear_up();
     }
 
     /// Deletes what is left of keys that were not finished. `SoftHSM` loses sight of an object that it makes
     /// while another process makes one too: it fails, leaves a half behind and may not see it before the
-    /// next key is made. So an id is kept until something was found under it.
+    /// next key is made. So an id is kept until both halves were found under it, or one and then nothing more.
     fn clear_up(&mut self) {
-        for kid in std::mem::take(&mut self.unfinished) {
-            let found = self.attempt(1, |open| Ok(object::destroy_all(&open.session, kid)?));
-            if found != Ok(true) {
-                self.unfinished.push_back(kid);
+        for Unfinished { kid, found } in std::mem::take(&mut self.unfinished) {
+            let deleted = self.attempt(1, |open| Ok(object::destroy_all(&open.session, kid)?));
+            match deleted {
+                Ok(2..) => {}
+                Ok(0) if found => {}
+                Ok(deleted) => {
+                    self.unfinished.push_back(Unfinished { kid, found: found || deleted > 0 });
+                }
+                Err(_) => self.unfinished.push_back(Unfinished { kid, found }),
             }
         }
     }

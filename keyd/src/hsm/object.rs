@@ -96,14 +96,14 @@ pub(super) fn find(
     }
 }
 
-/// Deletes every object with this id; whether there was one.
-pub(super) fn destroy_all(session: &Session, kid: Kid) -> Result<bool, Error> {
+/// Deletes every object with this id; how many there were.
+pub(super) fn destroy_all(session: &Session, kid: Kid) -> Result<usize, Error> {
     let template = [Attribute::Token(true), Attribute::Id(kid.0.to_vec())];
     let found = session.find_objects(&template)?;
     for object in &found {
         session.destroy_object(*object)?;
     }
-    Ok(!found.is_empty())
+    Ok(found.len())
 }
 
 /// Makes a key pair. In the token (`kept`), or only in this session for a self-test. After an error something
