@@ -29,7 +29,7 @@ use remote::Passwords;
 use steps::Steps;
 use units::DropIns;
 
-use crate::appliance::{DAEMONS, DATABASE_URLS, SETTINGS};
+use crate::appliance::{DAEMONS, DATABASE_URLS, Daemon, SETTINGS};
 use crate::args::{Bootstrap, Plane};
 use crate::failure::Failure;
 use crate::output::say;
@@ -62,16 +62,15 @@ pub(crate) fn run(flags: &Setup) -> Result<(), Failure> {
     fs::write(UNFINISHED, "").map_err(Failure::io(UNFINISHED))?;
     let mut steps = Steps::since(unfinished);
     let mut drop_ins = DropIns::since(unfinished);
-    clear(&plan, &mut drop_ins, &mut steps)?;
-    configure(flags, &plan, &earlier, &mut steps)?;
-    check()?;
+    configure(flags, &plan, &earlier, (&mut drop_ins, &mut steps))?;
+    check(&plan)?;
     token::run(&plan.token, &earlier, ask, &mut steps)?;
     let place = Place::installed(Path::new(SETTINGS))?;
-    write_units(&plan, &mut drop_ins, &mut steps)?;
-    // Behind the drop-ins: a database elsewhere is reached through units that they bring.
     schema(&plan, drop_ins, &place)?;
     units::run(&plan, drop_ins, &mut steps)?;
     units::wait(&plan)?;
+    // Last: until now it could have been gone back to.
+    clear(&plan, &mut steps)?;
     fs::remove_file(UNFINISHED).map_err(Failure::io(UNFINISHED))?;
     first_administrator(&place, bootstrap, &mut steps)?;
     if !steps.changed() {
@@ -81,23 +80,47 @@ pub(crate) fn run(flags: &Setup) -> Result<(), Failure> {
     doctor::after_setup()
 }
 
-/// Folders, database access, settings, certificates.
+/// Folders, database access, settings with the drop-ins that belong to them, certificates.
 fn configure(
     flags: &Setup,
     plan: &Plan,
     earlier: &Earlier,
-    steps: &mut Steps,
+    (drop_ins, steps): (&mut DropIns, &mut Steps),
 ) -> Result<(), Failure> {
     for (path, mode, group) in render::folders() {
         let written = files::folder(&path, Rights::of("root", group, mode)?)?;
         steps.wrote(&path.display().to_string(), written, &[])?;
     }
+    one_database(plan)?;
     let root = access(flags, plan, earlier, steps)?;
     for text in render::settings(plan, root, tls::ca(plan).is_some()) {
         let written = files::put_text(None, &text)?;
         steps.wrote(&text.path.display().to_string(), written, &text.of)?;
     }
+    write_units(plan, drop_ins, steps)?;
     tls::run(plan, steps)
+}
+
+/// A file that somebody edited stays. If it names a database and its unit would be given one, or neither, its
+/// daemon would not start again: better to know before anything has changed.
+fn one_database(plan: &Plan) -> Result<(), Failure> {
+    let is_given = matches!(plan.database, Database::Remote(_));
+    for text in render::settings(plan, None, false) {
+        let is_about =
+            DAEMONS.iter().any(|one| one.role().is_some() && one.settings() == text.path);
+        if !is_about || !files::is_kept(&text)? {
+            continue;
+        }
+        if earlier::table(&text.path).contains_key("database_url") == is_given {
+            let problem = if is_given {
+                "was edited and names a database; take its database_url out, setup seals one for it"
+            } else {
+                "was edited and names no database; give it a database_url"
+            };
+            return Err(Failure::value(text.path.display().to_string(), problem));
+        }
+    }
+    Ok(())
 }
 
 /// How the roles get into the database. The authority behind a remote one's certificate, if it is new.
@@ -107,18 +130,27 @@ fn access(
     earlier: &Earlier,
     steps: &mut Steps,
 ) -> Result<Option<String>, Failure> {
+    let passwords = flags.database.database_passwords.as_deref();
     let Database::Remote(server) = &plan.database else {
+        if passwords.is_some() {
+            let problem = "is for a database elsewhere; on this machine the kernel says who it is";
+            return Err(Failure::value("--database-passwords", problem));
+        }
         postgres::run(steps)?;
         return Ok(None);
     };
     postgres::say_remote(&server.host)?;
-    match &flags.database.database_passwords {
+    let known = earlier.database.as_deref() == Some(&server.to_string());
+    match passwords {
         Some(path) => {
-            let root = server.root()?;
+            let root = server.root(known)?;
             remote::seal(server, &Passwords::read(path)?, root.is_some(), steps)?;
             Ok(root)
         }
-        None if earlier.database.as_deref() == Some(&server.to_string()) => Ok(None),
+        None if known && remote::is_sealed() => {
+            remote::mend(steps)?;
+            Ok(None)
+        }
         None => Err(Failure::value(
             "--database-passwords",
             "is missing: the roles' passwords on that server",
@@ -127,9 +159,12 @@ fn access(
 }
 
 /// Only the daemons know their settings; a file that somebody edited may be wrong.
-fn check() -> Result<(), Failure> {
+fn check(plan: &Plan) -> Result<(), Failure> {
     for daemon in [Plane::Keyd, Plane::Auth, Plane::Admin, Plane::Courier] {
-        config::ask(daemon, Some(&daemon.daemon().settings()), &[])?;
+        let installed = daemon.daemon();
+        let is_given = matches!(plan.database, Database::Remote(_));
+        let given = installed.database_url().filter(|_| is_given);
+        config::ask(daemon, Some(&installed.settings()), &[], given)?;
     }
     steps::same("the daemons take their settings")
 }
@@ -152,29 +187,43 @@ fn write_units(plan: &Plan, all: &mut DropIns, steps: &mut Steps) -> Result<(), 
         // The unit is stopped for it anyway.
         steps.wrote(&text.path.display().to_string(), written, &[])?;
     }
+    for (path, of) in render::obsolete_drop_ins(plan) {
+        all.changed |= remove(&path, &of, steps)?;
+    }
     Ok(())
 }
 
-/// What belonged to another plan goes before anybody looks at it: a database would have two names.
-fn clear(plan: &Plan, drop_ins: &mut DropIns, steps: &mut Steps) -> Result<(), Failure> {
-    let there = render::obsolete(plan).into_iter().filter(|(path, _)| path.exists());
+/// What another plan needed, once nobody uses it any more.
+fn clear(plan: &Plan, steps: &mut Steps) -> Result<(), Failure> {
+    let Database::Local = plan.database else { return Ok(()) };
+    let there = render::obsolete_relay().into_iter().filter(|path| path.exists());
     let there: Vec<_> = there.collect();
-    if there.iter().any(|(path, _)| units::is_relay(path)) {
-        units::close_relay()?;
-    }
-    for (path, of) in there {
-        fs::remove_file(&path).map_err(Failure::io(path.display().to_string()))?;
-        drop_ins.changed = true;
-        for daemon in of {
-            steps.stale(daemon);
-        }
-        steps.done(&format!("{}: removed, the database is on this machine now", path.display()))?;
+    units::close_relay(&there)?;
+    for path in there.iter().chain(&render::obsolete_secrets()) {
+        remove(path, &[], steps)?;
     }
     // Kept if somebody else has put something there, or where it never was.
-    if let Database::Local = plan.database {
-        let _ = fs::remove_dir(DATABASE_URLS);
-    }
+    let _ = fs::remove_dir(DATABASE_URLS);
     Ok(())
+}
+
+/// Whether it was there, and nobody but setup has written it.
+fn remove(path: &Path, of: &[Daemon], steps: &mut Steps) -> Result<bool, Failure> {
+    let name = path.display().to_string();
+    match files::remove(path)? {
+        None => Ok(false),
+        Some(Written::Kept) => {
+            steps.wrote(&name, Written::Kept, &[])?;
+            Ok(false)
+        }
+        Some(_) => {
+            for daemon in of {
+                steps.stale(*daemon);
+            }
+            steps.done(&format!("{name}: removed, the database is on this machine now"))?;
+            Ok(true)
+        }
+    }
 }
 
 /// Who is to be the first administrator; later runs have one.
@@ -219,7 +268,7 @@ fn only_files(flags: &Setup, folder: &Path, ask: Ask) -> Result<(), Failure> {
     let mut steps = Steps::since(false);
     let root = match &plan.database {
         Database::Local => None,
-        Database::Remote(server) => server.root()?,
+        Database::Remote(server) => server.root(false)?,
     };
     let mut all = render::settings(&plan, root, tls::ca(&plan).is_some());
     all.extend(render::units(&plan));

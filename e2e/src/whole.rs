@@ -152,8 +152,8 @@ pub const WHOLE: [(&str, &str); 40] = [
     ),
     (
         "a grant names its person as somebody else or as another tenant knows them",
-        "SELECT count(*) FROM grants g JOIN clients c ON c.id = g.client JOIN subjects s ON s.sub = g.sub
-          WHERE s.user_id <> g.user_id OR s.tenant_id IS DISTINCT FROM c.tenant_id",
+        "SELECT count(*) FROM grants g JOIN clients c ON c.id = g.client LEFT JOIN subjects s ON s.sub = g.sub
+          WHERE s.sub IS NULL OR s.user_id <> g.user_id OR s.tenant_id IS DISTINCT FROM c.tenant_id",
     ),
     (
         "a grant comes from the session of somebody else",
@@ -186,8 +186,7 @@ pub const WHOLE: [(&str, &str); 40] = [
         "SELECT count(*) FROM sessions WHERE ended_at < created_at OR last_seen_at < created_at",
     ),
     (
-        "a session is over and what came from it alone lives on",
-        "SELECT count(*) FROM live_grants g JOIN sessions s ON s.id = g.session_id
-          WHERE NOT g.offline AND s.ended_at IS NOT NULL",
+        "a throttle's wait was over before its last attempt",
+        "SELECT count(*) FROM throttles WHERE blocked_until < last_at",
     ),
 ];

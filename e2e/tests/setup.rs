@@ -7,7 +7,7 @@
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt as _;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::Output;
 use std::sync::atomic::{AtomicU32, Ordering};
 
@@ -117,22 +117,36 @@ fn a_file_that_somebody_edited_stays_as_it_is() {
 }
 
 #[test]
-fn w181_passwords_of_a_remote_database_are_shown_to_nobody() {
+fn w181_a_remote_database_is_in_no_file_and_a_credential_of_each_service() {
     let folder = Folder::new();
-    let names = ["owner", "authd", "admind", "courier"];
-    let content: String = names.map(|name| format!("{name} = \"hunter2-{name}\"\n")).concat();
-    let passwords = folder.file("passwords", &content, 0o600);
-    let url = "postgres://db.example.com/opentrusty?sslmode=verify-full";
-    let flags = ["--local-ca", "--database", url, "--database-passwords", &passwords];
+    let server = "postgres://db.example.com/opentrusty?sslmode=verify-full";
+    let flags = ["--local-ca", "--database", server];
     let output = write(&folder, &flags);
-    assert!(output.status.success() && !said(&output).contains("hunter2"), "{}", said(&output));
-    accepted_by_every_daemon(&folder);
-    let holding = |name: &str| fs::read_to_string(folder.etc(name)).unwrap().contains("hunter2");
-    assert!(holding("authd.toml") && holding("database.url"));
-    assert!(!holding("opentrusty.toml") && !holding("keyd.toml"));
-    let open = folder.file("open", &content, 0o644);
-    let refused = write(&folder, &["--local-ca", "--database", url, "--database-passwords", &open]);
-    assert!(!refused.status.success() && !said(&refused).contains("hunter2"));
+    assert!(output.status.success(), "{}", said(&output));
+    for (daemon, file) in [("authd", "authd"), ("admind", "admind"), ("courier", "courier")] {
+        let text = fs::read_to_string(folder.etc(&format!("{daemon}.toml"))).unwrap();
+        assert!(!text.contains("database_url"), "{daemon}");
+        let unit = format!("etc/systemd/system/opentrusty-{daemon}.service.d/10-database.conf");
+        let unit = fs::read_to_string(folder.0.join(unit)).unwrap();
+        let credential = format!("=database_url:/etc/opentrusty/database/{file}.cred\n");
+        assert!(unit.ends_with(&credential), "{unit}");
+    }
+    // As systemd would hand it over: the daemon takes it, and not beside another one.
+    let url = "postgres://opentrusty_authd:hunter2@db.example.com/opentrusty?sslmode=verify-full";
+    let given = folder.file("database_url", url, 0o400);
+    let check = |file: &Path| {
+        let mut command = bench().program("authd");
+        command.env("CREDENTIALS_DIRECTORY", Path::new(&given).parent().unwrap());
+        command.arg("--check").arg("--config").arg(file).output().unwrap()
+    };
+    let output = check(&folder.etc("authd.toml"));
+    assert!(output.status.success(), "{}", said(&output));
+    let text = fs::read_to_string(folder.etc("authd.toml")).unwrap();
+    let both = folder.file("both.toml", &format!("{text}database_url = {url:?}\n"), 0o600);
+    let output = check(Path::new(&both));
+    assert_eq!(output.status.code(), Some(78), "{}", said(&output));
+    let said = said(&output);
+    assert!(said.contains("database_url") && !said.contains("hunter2"), "{said}");
 }
 
 #[test]

@@ -15,7 +15,7 @@ pub(super) struct Client {
     pub(super) id: String,
     pub(super) is_platform: bool,
     pub(super) metadata: Value,
-    /// The scopes that it was ever granted, if it has been here for a month and there are enough grants to tell.
+    /// The scopes of its grants, if these are of a whole month and enough to tell.
     pub(super) used: Option<Vec<String>>,
 }
 
@@ -37,8 +37,8 @@ impl Client {
         self.metadata.get(member).and_then(Value::as_bool)
     }
 
-    /// Scopes that it may ask for and has not, as far as anybody can tell.
-    fn never_used(&self) -> Vec<&str> {
+    /// Scopes that it may ask for and has not for a month, as far as anybody can tell.
+    fn not_used(&self) -> Vec<&str> {
         let Some(used) = &self.used else { return Vec::new() };
         let may = self.text("scope").unwrap_or_default().split_whitespace();
         may.filter(|scope| !used.iter().any(|one| one == scope)).collect()
@@ -128,17 +128,16 @@ fn scopes(clients: &[Client]) -> Finding {
     let idle: Vec<String> = clients
         .iter()
         .filter_map(|client| {
-            let idle = client.never_used();
+            let idle = client.not_used();
             (!idle.is_empty()).then(|| format!("{} ({})", client.id, idle.join(" ")))
         })
         .collect();
     if !idle.is_empty() {
         let idle: Vec<&str> = idle.iter().map(String::as_str).collect();
-        let fix =
-            "a client needs no scope that it never asks for: take these from its registration";
-        return warn(name, format!("never used: {}", named(&idle)), fix);
+        let fix = "take from a client's registration what its application does not need";
+        return warn(name, format!("in no grant of this month: {}", named(&idle)), fix);
     }
-    ok(name, format!("{ADMIN} only for the platform's own clients; none that is never used"))
+    ok(name, format!("{ADMIN} only for the platform's own clients; each is in use"))
 }
 
 fn downgrades(clients: &[Client]) -> Finding {

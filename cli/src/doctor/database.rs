@@ -11,7 +11,8 @@ use crate::settings::Place;
 
 /// Clients that are looked at.
 const CLIENTS_MAX: i64 = 10_000;
-/// So many grants say what a client asks for.
+/// So many grants say what a client asks for. They are kept for a day beyond their end, so only a client whose
+/// oldest one is weeks old shows a whole month; one whose grants end within the hour is not judged.
 const GRANTS_MIN: i64 = 20;
 /// keyd allows a minute between its clock and PostgreSQL's.
 const SKEW_WARN_S: f64 = 5.0;
@@ -133,9 +134,9 @@ async fn keys(pool: &PgPool) -> Result<Vec<Key>, Failure> {
 async fn all_clients(pool: &PgPool) -> Result<Vec<Client>, Failure> {
     let rows = sqlx::query!(
         r#"SELECT c.client_id, c.tenant_id IS NULL AS "is_platform!", c.metadata,
-                  CASE WHEN c.created_at < now() - interval '30 days' AND u.grants >= $2 THEN u.scopes END AS used
+                  CASE WHEN u.since < now() - interval '25 days' AND u.grants >= $2 THEN u.scopes END AS used
            FROM clients c LEFT JOIN LATERAL (
-               SELECT count(DISTINCT g.id) AS grants, array_agg(DISTINCT scope) AS scopes
+               SELECT count(DISTINCT g.id) AS grants, min(g.created_at) AS since, array_agg(DISTINCT scope) AS scopes
                FROM grants g, unnest(g.scopes) scope WHERE g.client = c.id) u ON true
            WHERE c.status = 'active' ORDER BY c.client_id LIMIT $1"#,
         CLIENTS_MAX,

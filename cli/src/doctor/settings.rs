@@ -26,8 +26,17 @@ pub(super) struct Files {
     admind: Table,
     courier: Table,
     environments: BTreeMap<Daemon, Vec<(String, String)>>,
-    /// What connects to a database elsewhere, where it is sealed.
-    sealed: BTreeMap<Daemon, SecretString>,
+    /// How its unit gives a daemon what it connects by, if the database is elsewhere.
+    given: BTreeMap<Daemon, Given>,
+}
+
+/// A credential of a unit's.
+#[derive(Debug)]
+enum Given {
+    Sealed(SecretString),
+    /// Sealed for another machine, or not there.
+    Unreadable,
+    InClear,
 }
 
 /// Other names in the environment of what is looked at here.
@@ -70,9 +79,17 @@ fn environment(daemon: Daemon) -> Vec<(String, String)> {
     settings.map(|(variable, value)| (variable.to_owned(), value.to_owned())).collect()
 }
 
-/// Nothing if it cannot be opened: then the daemon's own check fails too, and says why.
-fn sealed(daemon: Daemon) -> Option<SecretString> {
-    daemon.database_url().filter(|credential| credential.is_there())?.open().ok()
+fn given(daemon: Daemon) -> Option<Given> {
+    let credential = daemon.database_url()?;
+    match loads(&unit_of(daemon.service()), credential.name)? {
+        Loads::InClear => Some(Given::InClear),
+        Loads::Sealed => Some(credential.open().map_or(Given::Unreadable, Given::Sealed)),
+    }
+}
+
+/// A unit and its drop-ins in their order; `show` prints no credentials.
+fn unit_of(service: &str) -> String {
+    Program::new("systemctl").args(["cat", service]).answer().unwrap_or_default()
 }
 
 impl Files {
@@ -95,7 +112,7 @@ impl Files {
             admind: told(Daemon::Admind),
             courier: told(Daemon::Courier),
             environments,
-            sealed: DAEMONS.into_iter().filter_map(|one| Some((one, sealed(one)?))).collect(),
+            given: DAEMONS.into_iter().filter_map(|one| Some((one, given(one)?))).collect(),
         }
     }
 
@@ -149,7 +166,8 @@ pub(super) fn accepted(files: &Files) -> Vec<Finding> {
         let (name, _) = plane.role();
         let check = format!("settings.{name}");
         let environment = files.environments.get(&daemon).map_or(&[][..], Vec::as_slice);
-        match config::ask(plane, Some(&daemon.settings()), environment) {
+        let given = daemon.database_url().filter(|_| files.given.contains_key(&daemon));
+        match config::ask(plane, Some(&daemon.settings()), environment, given) {
             Ok(()) => ok(check, "accepted by the daemon"),
             Err(failure) => {
                 let fix = format!(
@@ -247,31 +265,38 @@ fn secrets(files: &Files) -> Finding {
 
 /// A drop-in may give keyd its PIN as a file in clear.
 pub(super) fn pin() -> Finding {
-    // `show` prints no credentials.
-    let unit = Program::new("systemctl").args(["cat", Daemon::Keyd.service()]);
-    judge_pin(&unit.answer().unwrap_or_default())
+    judge_pin(&unit_of(Daemon::Keyd.service()))
 }
 
-/// Whether a credential's assignment is for the PIN: `pin:PATH`, or `pin` alone.
-fn is_pin(value: &str) -> bool {
-    value.split(':').next() == Some("pin")
+/// How a unit gets a credential.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Loads {
+    Sealed,
+    InClear,
 }
 
-/// A unit and its drop-ins in their order; an empty assignment forgets those before it.
+/// An assignment is `NAME:PATH`, or the name alone; an empty one forgets those before it.
+fn loads(unit: &str, name: &str) -> Option<Loads> {
+    let gives = |property: &str| {
+        let values = unit.lines().filter_map(|line| line.strip_prefix(property)?.strip_prefix('='));
+        values.fold(false, |given, value| {
+            !value.is_empty() && (given || value.split(':').next() == Some(name))
+        })
+    };
+    if gives("LoadCredential") || gives("SetCredential") {
+        return Some(Loads::InClear);
+    }
+    gives("LoadCredentialEncrypted").then_some(Loads::Sealed)
+}
+
 fn judge_pin(unit: &str) -> Finding {
     let fix =
         "remove the drop-in, and give the PIN to setup: opentrusty setup --pin-file FILE, once";
-    let gives = |property: &str| {
-        let values = unit.lines().filter_map(|line| line.strip_prefix(property)?.strip_prefix('='));
-        values.fold(false, |given, value| !value.is_empty() && (given || is_pin(value)))
-    };
-    if gives("LoadCredential") || gives("SetCredential") {
-        return warn("pin", "keyd's unit loads it in clear (LoadCredential=)", fix);
+    match loads(unit, "pin") {
+        Some(Loads::InClear) => warn("pin", "keyd's unit loads it in clear (LoadCredential=)", fix),
+        Some(Loads::Sealed) => ok("pin", "an encrypted credential, for this machine alone"),
+        None => warn("pin", "keyd's unit loads no encrypted credential `pin`", fix),
     }
-    if gives("LoadCredentialEncrypted") {
-        return ok("pin", "an encrypted credential, for this machine alone");
-    }
-    warn("pin", "keyd's unit loads no encrypted credential `pin`", fix)
 }
 
 fn cors(files: &Files) -> Finding {
@@ -293,9 +318,20 @@ fn transport(daemon: Daemon, files: &Files) -> Option<Finding> {
     daemon.role()?;
     let name = format!("database.{}", daemon.name());
     let fix = "a socket on this machine, or sslmode=verify-full; run opentrusty setup --database";
-    let sealed = files.sealed.get(&daemon).map(ExposeSecret::expose_secret);
-    let Some(url) = text(files.of(daemon), "database_url").or(sealed) else {
-        return Some(fail(name, "no database_url", fix));
+    let given = match files.given.get(&daemon) {
+        None => None,
+        Some(Given::Sealed(url)) => Some(url.expose_secret()),
+        Some(Given::Unreadable) => {
+            let fix = "seal it for this machine: opentrusty setup --database-passwords FILE";
+            return Some(fail(name, "its unit is given a URL that cannot be opened here", fix));
+        }
+        Some(Given::InClear) => {
+            let fix = "remove the drop-in, and run opentrusty setup --database-passwords FILE";
+            return Some(warn(name, "its unit loads the URL in clear (LoadCredential=)", fix));
+        }
+    };
+    let Some(url) = text(files.of(daemon), "database_url").or(given) else {
+        return Some(fail(name, "no database_url, and its unit is given none", fix));
     };
     Some(match host::database::check(url) {
         // The URL may hold a password.

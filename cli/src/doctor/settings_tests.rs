@@ -17,7 +17,7 @@ fn good() -> Files {
         admind: table(&format!("{}api = \"https://api.example\"", plane("opentrusty_admind"))),
         courier: table(&format!("database_url = \"{}\"", url("opentrusty_courier"))),
         environments: BTreeMap::new(),
-        sealed: BTreeMap::new(),
+        given: BTreeMap::new(),
     }
 }
 
@@ -125,8 +125,12 @@ fn a_password_in_a_file_and_a_pin_in_clear_are_seen() {
     assert_eq!(verdict(&files, "database.admind"), Verdict::Fail, "nothing says where it is");
     for (url, expected) in [(url, Verdict::Ok), ("postgres://u:p@db.example.com/o", Verdict::Fail)]
     {
-        files.sealed.insert(Daemon::Admind, SecretString::from(url));
+        files.given.insert(Daemon::Admind, Given::Sealed(SecretString::from(url)));
         assert_eq!(secrets(&files).verdict, Verdict::Ok, "a sealed one is in no file");
+        assert_eq!(verdict(&files, "database.admind"), expected);
+    }
+    for (given, expected) in [(Given::Unreadable, Verdict::Fail), (Given::InClear, Verdict::Warn)] {
+        files.given.insert(Daemon::Admind, given);
         assert_eq!(verdict(&files, "database.admind"), expected);
     }
     for (unit, expected) in [

@@ -94,6 +94,6 @@ pub(crate) struct Database {
     pub(crate) database: Option<String>,
     /// With a URL: a TOML file, closed to others, with the passwords of the roles: `owner`, `authd`,
     /// `admind`, `courier`
-    #[arg(long, value_name = "FILE", requires = "database")]
+    #[arg(long, value_name = "FILE", conflicts_with = "only_files")]
     pub(crate) database_passwords: Option<PathBuf>,
 }

@@ -65,7 +65,7 @@ pub(super) fn port(daemon: Daemon) -> Option<u16> {
 }
 
 /// What cannot be read or understood is as if it were not there; the daemon's own check will say so.
-fn table(path: &Path) -> toml::Table {
+pub(super) fn table(path: &Path) -> toml::Table {
     fs::read_to_string(path).ok().and_then(|text| toml::from_str(&text).ok()).unwrap_or_default()
 }
 

@@ -73,15 +73,42 @@ pub(super) fn put_text(root: Option<&Path>, text: &Text) -> Result<Written, Fail
     if !text.signed {
         return put(&path, body.as_bytes(), rights);
     }
-    let there = match fs::read_to_string(&path) {
-        Ok(there) => Some(there),
-        Err(error) if error.kind() == io::ErrorKind::NotFound => None,
-        Err(error) => return Err(Failure::Io(path.display().to_string(), error)),
-    };
-    if there.as_deref().is_some_and(|there| is_edited(there, body)) {
+    if there(&path)?.as_deref().is_some_and(|there| is_edited(there, body)) {
         return Ok(Written::Kept);
     }
     put(&path, signed(body).as_bytes(), rights)
+}
+
+/// Whether what is there was edited by somebody, so that it would stay.
+pub(super) fn is_kept(text: &Text) -> Result<bool, Failure> {
+    let there = there(&text.path)?;
+    Ok(text.signed && there.is_some_and(|there| is_edited(&there, text.body.expose_secret())))
+}
+
+/// Removes a file, unless somebody has edited what setup wrote. Nothing if there is none.
+pub(super) fn remove(path: &Path) -> Result<Option<Written>, Failure> {
+    let failed = || Failure::io(path.display().to_string());
+    match fs::read(path) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+        Err(error) => return Err(failed()(error)),
+        Ok(there) => {
+            let text = String::from_utf8_lossy(&there);
+            // What has no such line is one value, and setup's alone.
+            if text.starts_with(MARK) && is_edited(&text, "") {
+                return Ok(Some(Written::Kept));
+            }
+        }
+    }
+    fs::remove_file(path).map_err(failed())?;
+    Ok(Some(Written::Replaced))
+}
+
+fn there(path: &Path) -> Result<Option<String>, Failure> {
+    match fs::read_to_string(path) {
+        Ok(there) => Ok(Some(there)),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+        Err(error) => Err(Failure::Io(path.display().to_string(), error)),
+    }
 }
 
 /// Replaces a file whose bytes or rights are others. Who reads it sees the old one or the new one.

@@ -4,6 +4,7 @@
 
 use std::fmt;
 use std::fs;
+use std::io;
 use std::path::Path;
 use std::str::FromStr;
 
@@ -16,8 +17,8 @@ use url::Url;
 use super::files::{self, Rights};
 use super::render::DATABASE_CA;
 use super::steps::{self, Steps};
-use crate::appliance::{DATABASE_URLS, Daemon, OWNER, OWNER_URL};
-use crate::credential;
+use crate::appliance::{DAEMONS, DATABASE_URLS, Daemon, OWNER, OWNER_URL};
+use crate::credential::{self, Credential};
 use crate::failure::Failure;
 
 /// The folder of the socket that leads there.
@@ -90,10 +91,16 @@ impl fmt::Display for Server {
 }
 
 impl Server {
-    /// The authority that signed the server's certificate, as text.
-    pub(super) fn root(&self) -> Result<Option<String>, Failure> {
+    /// The authority that signed the server's certificate, as text. `known`: our copy of it will do, where the
+    /// file itself is gone.
+    pub(super) fn root(&self, known: bool) -> Result<Option<String>, Failure> {
         let Some(path) = &self.root else { return Ok(None) };
-        fs::read_to_string(path).map(Some).map_err(Failure::io(path))
+        match fs::read_to_string(path) {
+            Err(error) if known && error.kind() == io::ErrorKind::NotFound => {
+                fs::read_to_string(DATABASE_CA).map(Some).map_err(Failure::io(DATABASE_CA))
+            }
+            read => read.map(Some).map_err(Failure::io(path)),
+        }
     }
 
     /// What a role connects by: the name in the certificate, and the way through the relay.
@@ -133,6 +140,45 @@ impl Server {
     }
 }
 
+/// What each role connects by: whose it is, where it is, the role, its password.
+type Way<'a> = (Option<Daemon>, Credential, &'static str, &'a SecretString);
+
+impl Passwords {
+    fn ways(&self) -> Vec<Way<'_>> {
+        let of = |daemon: Daemon| match daemon {
+            Daemon::Keyd => None,
+            Daemon::Authd => Some(&self.authd),
+            Daemon::Admind => Some(&self.admind),
+            Daemon::Courier => Some(&self.courier),
+        };
+        let daemons = DAEMONS.into_iter().filter_map(|daemon| {
+            Some((Some(daemon), daemon.database_url()?, daemon.role()?, of(daemon)?))
+        });
+        daemons.chain([(None, OWNER_URL, OWNER, &self.owner)]).collect()
+    }
+}
+
+fn sealed() -> impl Iterator<Item = Credential> {
+    DAEMONS.into_iter().filter_map(Daemon::database_url).chain([OWNER_URL])
+}
+
+/// Whether every role has what it connects by; a restored folder may have been sealed on another machine, or not
+/// be there.
+pub(super) fn is_sealed() -> bool {
+    sealed().all(|credential| credential.open().is_ok())
+}
+
+/// Gives what is there its owner and mode.
+pub(super) fn mend(steps: &mut Steps) -> Result<(), Failure> {
+    let written = files::folder(Path::new(DATABASE_URLS), Rights::of("root", "root", 0o700)?)?;
+    steps.wrote(DATABASE_URLS, written, &[])?;
+    for credential in sealed().filter(|one| one.is_there()) {
+        let path = Path::new(credential.path);
+        steps.mended(credential.path, files::correct(path, Rights::of("root", "root", 0o600)?)?)?;
+    }
+    Ok(())
+}
+
 /// Seals what each role connects by, for the unit that loads it.
 pub(super) fn seal(
     server: &Server,
@@ -140,28 +186,9 @@ pub(super) fn seal(
     has_root: bool,
     steps: &mut Steps,
 ) -> Result<(), Failure> {
-    let folder = Path::new(DATABASE_URLS);
-    let written = files::folder(folder, Rights::of("root", "root", 0o700)?)?;
-    steps.wrote(DATABASE_URLS, written, &[])?;
-    let roles = [
-        (None, Some(OWNER_URL), OWNER, &passwords.owner),
-        (Some(Daemon::Authd), Daemon::Authd.database_url(), "opentrusty_authd", &passwords.authd),
-        (
-            Some(Daemon::Admind),
-            Daemon::Admind.database_url(),
-            "opentrusty_admind",
-            &passwords.admind,
-        ),
-        (
-            Some(Daemon::Courier),
-            Daemon::Courier.database_url(),
-            "opentrusty_courier",
-            &passwords.courier,
-        ),
-    ];
+    mend(steps)?;
     let root = has_root.then_some(DATABASE_CA);
-    for (daemon, credential, role, password) in roles {
-        let Some(credential) = credential else { continue };
+    for (daemon, credential, role, password) in passwords.ways() {
         let url = server.connection(role, password, root);
         // Each sealing is another text, so it is the secret that is compared.
         if credential.is_there()

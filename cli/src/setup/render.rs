@@ -90,15 +90,22 @@ fn database_urls() -> Vec<(&'static str, Credential, Vec<Daemon>)> {
     daemons.chain([(MIGRATE, OWNER_URL, Vec::new())]).collect()
 }
 
-/// Files that another plan needed and this one must not have, and who read them.
-pub(super) fn obsolete(plan: &Plan) -> Vec<(PathBuf, Vec<Daemon>)> {
+/// Drop-ins that another plan needed and this one must not have, and whom they are for.
+pub(super) fn obsolete_drop_ins(plan: &Plan) -> Vec<(PathBuf, Vec<Daemon>)> {
     let Database::Local = plan.database else { return Vec::new() };
-    let relay = RELAY_UNITS.map(|name| (Path::new(UNITS).join(name), Vec::new()));
-    let urls = database_urls().into_iter().flat_map(|(unit, credential, of)| {
-        let drop_in = appliance::drop_in(unit, DATABASE_DROP_IN);
-        [(drop_in, of.clone()), (credential.path.into(), of)]
-    });
-    relay.into_iter().chain(urls).chain([(DATABASE_CA.into(), Vec::new())]).collect()
+    let all = database_urls().into_iter();
+    all.map(|(unit, _, of)| (appliance::drop_in(unit, DATABASE_DROP_IN), of)).collect()
+}
+
+/// The relay's units.
+pub(super) fn obsolete_relay() -> Vec<PathBuf> {
+    RELAY_UNITS.map(|name| Path::new(UNITS).join(name)).into()
+}
+
+/// What connected to a database elsewhere, and the authority that it was believed by.
+pub(super) fn obsolete_secrets() -> Vec<PathBuf> {
+    let sealed = database_urls().into_iter().map(|(_, credential, _)| credential.path.into());
+    sealed.chain([DATABASE_CA.into()]).collect()
 }
 
 fn public(path: &Path, body: String, of: Vec<Daemon>) -> Text {

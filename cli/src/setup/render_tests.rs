@@ -92,7 +92,7 @@ fn w181_a_remote_database_is_named_in_no_settings_file_and_given_to_each_by_its_
         let line = format!("LoadCredentialEncrypted=database_url:/etc/opentrusty/database/{file}");
         assert_eq!(text.body.expose_secret(), format!("[Service]\n{line}\n"));
     }
-    assert!(obsolete(&plan).is_empty());
+    assert!(obsolete_drop_ins(&plan).is_empty());
 }
 
 #[test]
@@ -105,7 +105,9 @@ fn a_database_that_came_home_leaves_nothing_of_the_other_behind() {
     of_remote.extend(settings(&plan, Some(String::new()), true).into_iter().map(|text| text.path));
     let of_local = units(&local).into_iter().chain(settings(&local, None, true));
     let of_local: Vec<PathBuf> = of_local.map(|text| text.path).collect();
-    let gone: Vec<PathBuf> = obsolete(&local).into_iter().map(|(path, _)| path).collect();
+    let mut gone: Vec<PathBuf> =
+        obsolete_drop_ins(&local).into_iter().map(|(path, _)| path).collect();
+    gone.extend(obsolete_relay().into_iter().chain(obsolete_secrets()));
     for path in of_remote {
         assert_ne!(of_local.contains(&path), gone.contains(&path), "{}", path.display());
     }

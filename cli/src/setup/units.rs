@@ -1,6 +1,7 @@
 //! The units: told of their new files, enabled, started, and waited for.
 
 use std::net::SocketAddr;
+use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
 use http::{Method, Request};
@@ -86,8 +87,13 @@ pub(super) fn open_relay(drop_ins: DropIns) -> Result<(), Failure> {
 }
 
 /// Ends the way to a remote database that is not ours any more, before its units go.
-pub(super) fn close_relay() -> Result<(), Failure> {
-    systemctl(&[&["disable", "--now", "--quiet"][..], &RELAY_UNITS].concat())
+pub(super) fn close_relay(there: &[PathBuf]) -> Result<(), Failure> {
+    let names = there.iter().filter_map(|path| path.file_name()?.to_str());
+    let units: Vec<&str> = names.collect();
+    if units.is_empty() {
+        return Ok(());
+    }
+    systemctl(&[&["disable", "--now", "--quiet"][..], &units].concat())
 }
 
 /// Those that run with former settings are started anew; the rest is started if it does not run.
