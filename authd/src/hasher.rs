@@ -2,23 +2,27 @@
 //!
 //! Memory stays below permits × memory whatever arrives (F27), and tokens are not starved by a login flood.
 
+mod place;
+
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 
+use argon2::Params;
 use argon2::password_hash::{PasswordHash, PasswordHasher as _, PasswordVerifier as _, SaltString};
-use argon2::{Algorithm, Argon2, Params, Version};
 use secrecy::{ExposeSecret as _, SecretString};
 use tokio::sync::Semaphore;
 
 use crate::app::random;
 use crate::config::Hashing;
 use crate::failure::Failure;
+use place::{Place, Places};
 
 /// Sign-ins that may wait for a permit, per permit. At 20 ms a hash that is well under a second.
 const WAITING_PER_PERMIT: u32 = 16;
 
 pub(crate) struct Hasher {
-    argon2: Argon2<'static>,
+    params: Params,
+    places: Arc<Places>,
     permits: Arc<Semaphore>,
     waiting: AtomicU32,
     waiting_max: u32,
@@ -37,16 +41,17 @@ pub(crate) enum Verdict {
 impl Hasher {
     pub(crate) fn new(hashing: Hashing) -> Result<Self, argon2::Error> {
         let params = Params::new(hashing.memory_kib, hashing.passes, 1, None)?;
-        let argon2 = Argon2::new(Algorithm::Argon2id, Version::V0x13, params);
+        let places = Arc::new(Places::default());
         let salt = SaltString::encode_b64(&[0; 16]).map_err(|_| argon2::Error::SaltTooShort)?;
-        let decoy =
-            argon2.hash_password(b"nobody", &salt).map_err(|_| argon2::Error::AlgorithmInvalid)?;
+        let decoy = places.take(&params).hash_password(b"nobody", &salt);
+        let decoy = decoy.map_err(|_| argon2::Error::AlgorithmInvalid)?.to_string();
         Ok(Self {
             permits: Arc::new(Semaphore::new(hashing.concurrency as usize)),
             waiting: AtomicU32::new(0),
             waiting_max: hashing.concurrency * WAITING_PER_PERMIT,
-            decoy: decoy.to_string().into(),
-            argon2,
+            decoy: decoy.into(),
+            params,
+            places,
         })
     }
 
@@ -58,24 +63,21 @@ impl Hasher {
     ) -> Result<Verdict, Failure> {
         let known = stored.is_some();
         let hash = stored.unwrap_or(&self.decoy).clone();
-        let argon2 = self.argon2.clone();
-        self.bounded(move || {
+        self.bounded(move |place, ours| {
             let Ok(parsed) = PasswordHash::new(hash.expose_secret()) else {
                 return Ok(Verdict::Wrong);
             };
-            let right =
-                argon2.verify_password(password.expose_secret().as_bytes(), &parsed).is_ok();
+            let right = place.verify_password(password.expose_secret().as_bytes(), &parsed).is_ok();
             if !(right && known) {
                 return Ok(Verdict::Wrong);
             }
             let current = Params::try_from(&parsed).is_ok_and(|params| {
-                params.m_cost() >= argon2.params().m_cost()
-                    && params.t_cost() >= argon2.params().t_cost()
+                params.m_cost() >= ours.m_cost() && params.t_cost() >= ours.t_cost()
             });
             if current {
                 Ok(Verdict::Right)
             } else {
-                hash_with(&argon2, &password).map(Verdict::Outdated)
+                hash_at(place, &password).map(Verdict::Outdated)
             }
         })
         .await
@@ -83,13 +85,12 @@ impl Hasher {
 
     /// The hash of a new password.
     pub(crate) async fn hash(&self, password: SecretString) -> Result<SecretString, Failure> {
-        let argon2 = self.argon2.clone();
-        self.bounded(move || hash_with(&argon2, &password)).await
+        self.bounded(move |place, _| hash_at(place, &password)).await
     }
 
     async fn bounded<T: Send + 'static>(
         &self,
-        work: impl FnOnce() -> Result<T, Failure> + Send + 'static,
+        work: impl FnOnce(&Place<'_>, &Params) -> Result<T, Failure> + Send + 'static,
     ) -> Result<T, Failure> {
         if self.waiting.fetch_add(1, Ordering::AcqRel) >= self.waiting_max {
             self.waiting.fetch_sub(1, Ordering::AcqRel);
@@ -98,8 +99,10 @@ impl Hasher {
         let permit = Arc::clone(&self.permits).acquire_owned().await;
         self.waiting.fetch_sub(1, Ordering::AcqRel);
         let permit = permit.map_err(|_| Failure::internal("the hasher is closed"))?;
+        let (places, params) = (Arc::clone(&self.places), self.params.clone());
         let done = tokio::task::spawn_blocking(move || {
-            let outcome = work();
+            let outcome = work(&places.take(&params), &params);
+            // Not before the place is free again.
             drop(permit);
             outcome
         });
@@ -107,11 +110,11 @@ impl Hasher {
     }
 }
 
-fn hash_with(argon2: &Argon2<'static>, password: &SecretString) -> Result<SecretString, Failure> {
+fn hash_at(place: &Place<'_>, password: &SecretString) -> Result<SecretString, Failure> {
     let bytes = random()?;
     let (salt, _) = bytes.split_at(16);
     let salt = SaltString::encode_b64(salt).map_err(|_| Failure::internal("salt"))?;
-    argon2
+    place
         .hash_password(password.expose_secret().as_bytes(), &salt)
         .map(|hash| hash.to_string().into())
         .map_err(|_| Failure::internal("argon2"))

@@ -278,7 +278,8 @@ mod tests {
     fn what_is_written_is_read_and_a_cut_line_is_left_out() {
         let path = std::env::temp_dir().join(format!("ledger-{}", std::process::id()));
         let ledger = Ledger::create(&path);
-        let answer = |status| Response { status, headers: Vec::new(), body: Vec::new() };
+        let later = ("retry-after".to_owned(), "1".to_owned());
+        let answer = |status| Response { status, headers: vec![later.clone()], body: Vec::new() };
         assert!(ledger.ask(Ask::Page, || Ok(answer(303)), |_| Got::Nothing).is_some());
         assert!(ledger.ask(Ask::SignIn, || Ok(answer(503)), |_| Got::Nothing).is_none());
         let gone = || Err(std::io::ErrorKind::ConnectionReset.into());
