@@ -1,5 +1,5 @@
-//! What must be true after a crash, of an installation that only a [`crate::crowd::Crowd`] has used: in the
-//! database by itself, and between it and the ledger of the clients.
+//! What must be true after a crash, of an installation that only a [`crate::crowd::Crowd`] has used, between the
+//! ledger of the clients and what the installation says now. [`crate::whole`] looks at the database by itself.
 
 use std::collections::{BTreeMap, HashMap};
 

@@ -137,7 +137,7 @@ fn scopes(clients: &[Client]) -> Finding {
         let fix = "take from a client's registration what its application does not need";
         return warn(name, format!("in no grant of this month: {}", named(&idle)), fix);
     }
-    ok(name, format!("{ADMIN} only for the platform's own clients; each is in use"))
+    ok(name, format!("{ADMIN} only for the platform's own clients; none is known to go unused"))
 }
 
 fn downgrades(clients: &[Client]) -> Finding {

@@ -1,5 +1,6 @@
-//! A token that is files in a folder. `SoftHSM` writes them and leaves the rest to the system: after a power cut a key that the
-//! database knows might be an empty file, or none. So what it wrote is brought to the disk before anybody hears of it.
+//! A token that is files in a folder. `SoftHSM` writes them and leaves the rest to the system: after a power cut a
+//! key that the database knows might be an empty file, or none. So what it wrote is brought to the disk before
+//! anybody hears of it.
 
 use std::fs::{self, File};
 use std::io;
