@@ -85,6 +85,7 @@ impl App {
                 Err(fatal) => return fatal,
             }
         }
+        ::store::fill(self.store.pool()).await;
         self.admitted.store(true, Ordering::Release);
         tracing::info!(api = self.config.api, "serving");
         std::future::pending().await
@@ -154,6 +155,7 @@ pub(crate) async fn serve(
     let hosts = web::Hosts::new([config.host.as_str()]).map_err(Fatal::start)?;
     let proxies = config.proxies.clone();
     let server = web::Server { limits: web::Limits::default(), hosts, proxies, tls };
+    ::store::fill(app.store.pool()).await;
     tokio::spawn(crate::keeper::keep_keys(Arc::clone(&app)));
     tokio::spawn(crate::keeper::keep_house(Arc::clone(&app)));
     tokio::spawn(crate::keeper::keep_memberships(Arc::clone(&app)));

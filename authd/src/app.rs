@@ -105,6 +105,7 @@ impl App {
                 Err(fatal) => return fatal,
             }
         }
+        ::store::fill(self.store.pool()).await;
         self.admitted.store(true, Ordering::Release);
         tracing::info!(issuer = self.config.issuer, "serving");
         std::future::pending().await
@@ -185,6 +186,7 @@ pub(crate) async fn serve(
     let hosts = web::Hosts::new([config.host.as_str()]).map_err(Fatal::start)?;
     let proxies = config.proxies.clone();
     let server = web::Server { limits: web::Limits::default(), hosts, proxies, tls };
+    ::store::fill(app.store.pool()).await;
     tokio::spawn(crate::keys::keep_fresh(Arc::clone(&app)));
     host::systemd::ready();
     let handler = Arc::new(crate::routes::Routes(Arc::clone(&app)));

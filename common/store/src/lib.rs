@@ -9,12 +9,20 @@ pub mod schema;
 use std::str::FromStr as _;
 use std::time::Duration;
 
+use sqlx::Connection as _;
 use sqlx::postgres::{PgConnectOptions, PgPoolOptions};
 
 pub use sqlx::PgPool;
 
 /// Longest wait for a free connection: a full pool answers 503 quickly instead of queueing (F9).
 const ACQUIRE: Duration = Duration::from_millis(500);
+
+/// A connection that lay idle for longer is asked whether it still lives. One in a busy pool never is; one of a
+/// quiet pool would otherwise cost whoever meets it first a 503 after PostgreSQL was restarted (F2, F12).
+const FRESH: Duration = Duration::from_millis(100);
+
+/// Longest time that a daemon spends on [`fill`] before it serves with what it has.
+const FILL: Duration = Duration::from_secs(5);
 
 /// A URL that is no PostgreSQL connection URL. Its text may hold a password and is not repeated.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -28,7 +36,8 @@ impl std::fmt::Display for InvalidUrl {
 
 impl std::error::Error for InvalidUrl {}
 
-/// A pool of at most `connections`, opened when first used: a daemon starts in any order with PostgreSQL.
+/// A pool of `connections`, none of them open yet: a daemon starts in any order with PostgreSQL, and opens them
+/// with [`fill`]. What is open stays open, and what is replaced for its age is replaced before it is needed.
 ///
 /// Every statement is bounded: 2 s to run, 1 s to wait for a lock, 5 s idle inside a transaction.
 pub fn pool(url: &str, connections: u32, program: &str) -> Result<PgPool, InvalidUrl> {
@@ -38,10 +47,46 @@ pub fn pool(url: &str, connections: u32, program: &str) -> Result<PgPool, Invali
         ("idle_in_transaction_session_timeout", "5000"),
     ]);
     Ok(PgPoolOptions::new()
+        .min_connections(connections)
         .max_connections(connections)
+        .idle_timeout(None)
         .acquire_timeout(ACQUIRE)
         .test_before_acquire(false)
+        .before_acquire(|connection, meta| {
+            Box::pin(async move {
+                if meta.idle_for > FRESH {
+                    connection.ping().await?;
+                }
+                Ok(true)
+            })
+        })
         .connect_lazy_with(options))
+}
+
+/// Opens what `pool` may hold, one connection after the other, for 5 s at most; gives up at the first that cannot
+/// be opened.
+///
+/// A request that finds the pool empty has [`ACQUIRE`] to connect and prepare in, together with everybody who came
+/// at that moment. After a restart under load that is the whole crowd, and on a slow machine too short.
+pub async fn fill(pool: &PgPool) {
+    let connections = pool.options().get_max_connections();
+    if pool.size() == connections && pool.num_idle() > 0 {
+        return;
+    }
+    let open = async {
+        let mut held = Vec::new();
+        for _ in 0..connections {
+            held.push(pool.acquire().await?);
+        }
+        Ok::<_, sqlx::Error>(())
+    };
+    match tokio::time::timeout(FILL, open).await {
+        Ok(Ok(())) => {}
+        Ok(Err(error)) => {
+            tracing::warn!(%error, "not every connection to the database could be opened")
+        }
+        Err(_) => tracing::warn!(connections, "connections to the database open slowly"),
+    }
 }
 
 /// Two connections without time limits, for `opentrusty migrate` and other work of an operator.

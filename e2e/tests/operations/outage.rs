@@ -259,6 +259,52 @@ fn f12_connections_that_postgresql_ends_cost_no_more_than_a_503() {
     purse.redeem().expect(200);
 }
 
+/// The server processes of PostgreSQL that serve `role` in the stand's database, with no test's own among them.
+fn connections(stand: &Stand, role: &str) -> Vec<String> {
+    let sql = format!(
+        "SELECT pid FROM pg_stat_activity
+         WHERE datname = current_database() AND usename = '{role}' ORDER BY pid"
+    );
+    stand.psql("postgres", &sql).unwrap().lines().map(str::to_owned).collect()
+}
+
+#[test]
+fn f9_a_daemon_has_its_connections_before_anybody_asks_and_opens_none_under_load() {
+    let _cluster = beside_others();
+    let stand = populated(&Options::default());
+    let before = connections(&stand, "opentrusty_authd");
+    assert_eq!(before.len(), 16, "authd's database_connections");
+    assert_eq!(connections(&stand, "opentrusty_admind").len(), 8, "admind's");
+    let purse = Purse::of(&stand);
+    thread::scope(|scope| {
+        for _ in 0..32 {
+            scope.spawn(|| {
+                purse.party.introspect(&mut stand.client(), &purse.access).expect(200);
+            });
+        }
+    });
+    assert_eq!(connections(&stand, "opentrusty_authd"), before);
+}
+
+#[test]
+fn f12_connections_that_ended_while_nobody_asked_cost_nothing() {
+    let _cluster = beside_others();
+    let stand = populated(&Options::default());
+    let purse = Purse::of(&stand);
+    let mut client = stand.client();
+    stand
+        .psql(
+            "postgres",
+            "SELECT count(pg_terminate_backend(pid)) FROM pg_stat_activity
+             WHERE datname = current_database() AND pid <> pg_backend_pid()",
+        )
+        .unwrap();
+    thread::sleep(Duration::from_millis(300));
+    for _ in 0..20 {
+        purse.party.introspect(&mut client, &purse.access).expect(200);
+    }
+}
+
 /// A session of the owner's that holds a lock until it is dropped.
 struct Lock(Child);
 
