@@ -91,10 +91,10 @@ package-check: ## what must hold of the packages that were made
 reproduce: ## build the packages twice, in different folders, and compare the bits
 	@$(DEV)/install-packages package && packaging/reproduce
 
-appliance-test: ## the packages, installed, attacked and killed under a real systemd in namespaces
+appliance-test: ## the packages, installed, attacked and killed under the systemd of Debian 12 and 13, in namespaces
 	@packaging/bed/test
 
-vm-test: ## the same on Debian's own kernel under emulation, with the power failing
+vm-test: ## the same on Debian's own kernels under emulation, with the power failing
 	@packaging/bed/test --vm
 
 prod-build: packages ## the packages

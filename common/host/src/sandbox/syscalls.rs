@@ -78,7 +78,8 @@ pub static COURIER: Calls = Calls { own: &[REACTOR], with_tcp: NAMES, families: 
 const REMOTE: &[c_int] = &[libc::AF_INET, libc::AF_INET6, libc::AF_NETLINK];
 
 /// Memory, threads, time, files, sockets and the end. `clock_gettime` for a machine whose clock is no page in
-/// user space, `restart_syscall` after a stop, `tgkill` for `abort()`, `sendmsg` for systemd.
+/// user space, `restart_syscall` after a stop, `tgkill` for `abort()`, `sendmsg` for systemd, `fstat` for a C library
+/// (glibc since 2.39) that asks for a file's length by it and no longer by `newfstatat`.
 const COMMON: &[c_long] = &[
     libc::SYS_brk,
     libc::SYS_clock_gettime,
@@ -90,6 +91,7 @@ const COMMON: &[c_long] = &[
     libc::SYS_exit,
     libc::SYS_exit_group,
     libc::SYS_fcntl,
+    libc::SYS_fstat,
     libc::SYS_futex,
     libc::SYS_getdents64,
     libc::SYS_getpid,
@@ -136,7 +138,6 @@ const MODULE: &[c_long] = &[
     libc::SYS_accept4,
     libc::SYS_access,
     libc::SYS_fdatasync,
-    libc::SYS_fstat,
     libc::SYS_fsync,
     libc::SYS_ftruncate,
     libc::SYS_mkdir,
