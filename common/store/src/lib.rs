@@ -7,7 +7,8 @@ pub mod audit;
 pub mod schema;
 
 use std::str::FromStr as _;
-use std::time::Duration;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
 
 use sqlx::Connection as _;
 use sqlx::postgres::{PgConnectOptions, PgPoolOptions};
@@ -24,6 +25,12 @@ const FRESH: Duration = Duration::from_millis(100);
 /// Longest time that a daemon spends on [`fill`] before it serves with what it has.
 const FILL: Duration = Duration::from_secs(5);
 
+/// Age at which a connection is replaced: what a server keeps for one grows, and one may lead to a server that is
+/// none any more.
+const LIFETIME: Duration = Duration::from_secs(30 * 60);
+/// Time between two that are replaced.
+const APART: Duration = Duration::from_secs(10);
+
 /// A URL that is no PostgreSQL connection URL. Its text may hold a password and is not repeated.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct InvalidUrl;
@@ -37,7 +44,7 @@ impl std::fmt::Display for InvalidUrl {
 impl std::error::Error for InvalidUrl {}
 
 /// A pool of `connections`, none of them open yet: a daemon starts in any order with PostgreSQL, and opens them
-/// with [`fill`]. What is open stays open, and what is replaced for its age is replaced before it is needed.
+/// with [`fill`]. What is open stays open, and is replaced for its age one at a time.
 ///
 /// Every statement is bounded: 2 s to run, 1 s to wait for a lock, 5 s idle inside a transaction.
 pub fn pool(url: &str, connections: u32, program: &str) -> Result<PgPool, InvalidUrl> {
@@ -46,10 +53,12 @@ pub fn pool(url: &str, connections: u32, program: &str) -> Result<PgPool, Invali
         ("lock_timeout", "1000"),
         ("idle_in_transaction_session_timeout", "5000"),
     ]);
+    let renewals = Arc::new(Renewals(Mutex::new(Instant::now())));
     Ok(PgPoolOptions::new()
         .min_connections(connections)
         .max_connections(connections)
         .idle_timeout(None)
+        .max_lifetime(None)
         .acquire_timeout(ACQUIRE)
         .test_before_acquire(false)
         .before_acquire(|connection, meta| {
@@ -60,7 +69,30 @@ pub fn pool(url: &str, connections: u32, program: &str) -> Result<PgPool, Invali
                 Ok(true)
             })
         })
+        // What is closed here is opened again at once, by nobody who waits for it.
+        .after_release(move |_, meta| {
+            let renewals = Arc::clone(&renewals);
+            Box::pin(async move { Ok(!renewals.is_due(meta.age)) })
+        })
         .connect_lazy_with(options))
+}
+
+/// When connections are replaced for their age: one at a time. All were opened in the same moment, and all at once
+/// their ends would be another cold start.
+struct Renewals(Mutex<Instant>);
+
+impl Renewals {
+    fn is_due(&self, age: Duration) -> bool {
+        if age < LIFETIME {
+            return false;
+        }
+        let mut last = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let due = last.elapsed() >= APART;
+        if due {
+            *last = Instant::now();
+        }
+        due
+    }
 }
 
 /// Opens what `pool` may hold, one connection after the other, for 5 s at most; gives up at the first that cannot
@@ -70,7 +102,7 @@ pub fn pool(url: &str, connections: u32, program: &str) -> Result<PgPool, Invali
 /// at that moment. After a restart under load that is the whole crowd, and on a slow machine too short.
 pub async fn fill(pool: &PgPool) {
     let connections = pool.options().get_max_connections();
-    if pool.size() == connections && pool.num_idle() > 0 {
+    if pool.size() == connections {
         return;
     }
     let open = async {
@@ -83,7 +115,7 @@ pub async fn fill(pool: &PgPool) {
     match tokio::time::timeout(FILL, open).await {
         Ok(Ok(())) => {}
         Ok(Err(error)) => {
-            tracing::warn!(%error, "not every connection to the database could be opened")
+            tracing::warn!(%error, "not every connection to the database could be opened");
         }
         Err(_) => tracing::warn!(connections, "connections to the database open slowly"),
     }
@@ -128,4 +160,21 @@ pub fn is_outage(error: &sqlx::Error) -> bool {
             | sqlx::Error::WorkerCrashed
             | sqlx::Error::Protocol(_)
     )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn f9_connections_that_are_old_together_are_not_replaced_together() {
+        let now = Instant::now();
+        let long_ago = now.checked_sub(APART).unwrap();
+        let renewals = Renewals(Mutex::new(long_ago));
+        assert!(!renewals.is_due(Duration::from_secs(29 * 60)));
+        assert!(renewals.is_due(LIFETIME));
+        assert!(!renewals.is_due(LIFETIME), "another at the same moment");
+        *renewals.0.lock().unwrap() = long_ago;
+        assert!(renewals.is_due(LIFETIME));
+    }
 }
