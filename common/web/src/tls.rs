@@ -68,6 +68,8 @@ pub struct Tls {
     /// Kept over reloads, so that sessions resume across them.
     tickets: Arc<dyn ProducesTickets>,
     current: RwLock<Arc<ServerConfig>>,
+    /// The files that were loaded first; a change while the process comes up is one too.
+    loaded: [Option<Stamp>; 2],
 }
 
 impl fmt::Debug for Tls {
@@ -83,6 +85,7 @@ impl Tls {
     /// [`Tls::folders`] names.
     pub fn load(certificate: &Path, key: &Path, tls12: bool) -> Result<Arc<Self>, TlsError> {
         let tickets = aws_lc_rs::Ticketer::new().map_err(TlsError::Library)?;
+        let loaded = stamps(certificate, key);
         let config = config(certificate, key, tls12, &tickets)?;
         Ok(Arc::new(Self {
             certificate: certificate.to_owned(),
@@ -90,6 +93,7 @@ impl Tls {
             tls12,
             tickets,
             current: RwLock::new(Arc::new(config)),
+            loaded,
         }))
     }
 
@@ -124,14 +128,14 @@ impl Tls {
     /// tried again each time.
     pub fn reload_on_change(self: &Arc<Self>, interval: Duration) -> JoinHandle<()> {
         let tls = self.clone();
-        let mut served = tls.stamps();
+        let mut served = tls.loaded.clone();
         tokio::spawn(async move {
             let mut ticks = tokio::time::interval(interval);
             ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
             let mut complained_of = None;
             loop {
                 ticks.tick().await;
-                let before = tls.stamps();
+                let before = stamps(&tls.certificate, &tls.key);
                 if before == served {
                     continue;
                 }
@@ -158,14 +162,14 @@ impl Tls {
     pub(crate) fn current(&self) -> Arc<ServerConfig> {
         self.current.read().unwrap_or_else(PoisonError::into_inner).clone()
     }
-
-    /// What changes when a file does; `None` while it is not there.
-    fn stamps(&self) -> [Option<Stamp>; 2] {
-        [&self.certificate, &self.key].map(|path| Stamp::of(path))
-    }
 }
 
-#[derive(Debug, PartialEq, Eq)]
+/// What changes when a file does; `None` while it is not there.
+fn stamps(certificate: &Path, key: &Path) -> [Option<Stamp>; 2] {
+    [certificate, key].map(Stamp::of)
+}
+
+#[derive(Debug, Clone, PartialEq, Eq)]
 struct Stamp {
     inode: u64,
     bytes: u64,
