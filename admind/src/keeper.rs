@@ -145,6 +145,8 @@ pub(crate) struct Known {
     pub(crate) issuers: Vec<Issuer>,
     /// The keys of these issuers, in every class.
     pub(crate) keys: Vec<KeyView>,
+    /// Those of keyd's keys that PostgreSQL knows as destroyed.
+    ended: Vec<KeyView>,
     rows: Vec<(Uuid, Row)>,
     planted: Vec<String>,
 }
@@ -162,7 +164,12 @@ impl Known {
         let keys: Vec<KeyView> = self.of(issuer).cloned().collect();
         let rows = self.rows.iter().filter(|(of, _)| *of == issuer.id).map(|(_, row)| *row);
         let rows: Vec<Row> = rows.collect();
-        schedule::plan(&keys, &rows, &kinds, host::clock::now_s(), app.config.rotation)
+        let now = host::clock::now_s();
+        let mut steps = schedule::plan(&keys, &rows, &kinds, now, app.config.rotation);
+        let ended: Vec<KeyView> =
+            self.ended.iter().filter(|key| key.issuer == issuer.url).cloned().collect();
+        steps.extend(schedule::spent(&ended, now));
+        steps
     }
 }
 
@@ -252,13 +259,20 @@ pub(crate) async fn refresh(app: &App) -> Result<Known, Failure> {
     let planted = rows.iter().filter(|row| !genuine(row)).map(|row| row.kid.clone()).collect();
     let rank = |key: &KeyView| issuers.iter().position(|issuer| issuer.url == key.issuer);
     keys.retain(|key| rank(key).is_some());
+    // Destroyed by another node or by hand, and not heard of by this keyd: nothing is begun with such a key.
+    let named = |key: &KeyView| rows.iter().any(|row| row.kid == key.kid.to_string());
+    let unnamed: Vec<String> =
+        keys.iter().filter(|key| !named(key)).map(|key| key.kid.to_string()).collect();
+    let destroyed = app.store.destroyed_among(&unnamed).await?;
+    let (ended, mut keys): (Vec<_>, Vec<_>) =
+        keys.into_iter().partition(|key| destroyed.contains(&key.kid.to_string()));
     keys.sort_by_key(|key| (rank(key), key.staged_at, key.kid));
     let row = |row: &KeyRow| {
-        let (kid, state) = (row.kid.parse().ok()?, row.state?);
-        Some((row.issuer, Row { kid, state, retired_at: row.retired_at }))
+        let (kid, class, state) = (row.kid.parse().ok()?, row.class?, row.state?);
+        Some((row.issuer, Row { kid, class, state, retired_at: row.retired_at }))
     };
     let rows = rows.iter().filter_map(row).collect();
-    Ok(Known { issuers, keys, rows, planted })
+    Ok(Known { issuers, keys, ended, rows, planted })
 }
 
 async fn perform(
@@ -326,7 +340,7 @@ pub(crate) async fn succeed(
     save(lock, issuer, actor, &activated, Event::KeyActivated).await
 }
 
-async fn save(
+pub(crate) async fn save(
     lock: &mut PgTransaction<'_>,
     issuer: &Issuer,
     actor: Option<UserId>,
@@ -334,5 +348,8 @@ async fn save(
     event: Event,
 ) -> Result<(), Failure> {
     let change = KeyChange { sealed: &changed.sealed, view: &changed.view, event };
-    Ok(record(lock, issuer.id, actor, &change).await?)
+    if record(lock, issuer.id, actor, &change).await? {
+        return Ok(());
+    }
+    Err(Failure::Conflict("the key has been destroyed"))
 }

@@ -76,6 +76,7 @@ const fn lifetime_max_s(class: Class) -> u64 {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Row {
     pub(crate) kid: Kid,
+    pub(crate) class: Class,
     pub(crate) state: KeyState,
     /// Seconds since the epoch.
     pub(crate) retired_at: Option<u64>,
@@ -104,15 +105,21 @@ pub(crate) fn plan(
     }
     // Only when nothing that it signed can be alive: a token that mislaid a key for a moment is no reason.
     let over = |row: &&Row| {
-        row.retired_at.is_some_and(|at| now >= at.saturating_add(LIFETIME_MAX_S + SKEW_S))
+        let life = lifetime_max_s(row.class).saturating_add(SKEW_S);
+        row.retired_at.is_some_and(|at| now >= at.saturating_add(life))
     };
     let gone = |row: &&Row| {
         row.state == KeyState::Retired && over(row) && !keys.iter().any(|key| key.kid == row.kid)
     };
     steps.extend(rows.iter().filter(gone).map(|row| Step::Forget(row.kid)));
     steps.extend(kinds.iter().filter_map(|kind| step(keys, *kind, now, policy)));
-    steps.extend(keys.iter().filter(|key| is_spent(key, now)).map(|key| Step::Destroy(key.kid)));
+    steps.extend(spent(keys, now));
     steps
+}
+
+/// The ends of keys by which nothing that is alive was signed.
+pub(crate) fn spent(keys: &[KeyView], now: u64) -> impl Iterator<Item = Step> {
+    keys.iter().filter(move |key| is_spent(key, now)).map(|key| Step::Destroy(key.kid))
 }
 
 fn superfluous(keys: &[KeyView], (class, algorithm): Kind) -> Option<Step> {

@@ -26,8 +26,10 @@ fn key(id: u8, state: KeyState, times: (u64, Option<u64>, Option<u64>)) -> KeyVi
 
 /// With rows that say what keyd says.
 fn planned(keys: &[KeyView], now: u64) -> Vec<Step> {
-    let rows: Vec<_> =
-        keys.iter().map(|key| Row { kid: key.kid, state: key.state, retired_at: None }).collect();
+    let rows: Vec<_> = keys
+        .iter()
+        .map(|key| Row { kid: key.kid, class: key.class, state: key.state, retired_at: None })
+        .collect();
     plan(keys, &rows, &OF_PLATFORM, now, POLICY)
 }
 
@@ -36,8 +38,8 @@ fn a_succession_that_was_cut_off_is_finished() {
     let former = key(1, KeyState::Active, (0, Some(0), None));
     let successor = key(2, KeyState::Active, (10, Some(5000), None));
     let rows = [
-        Row { kid: Kid([1; 16]), state: KeyState::Active, retired_at: None },
-        Row { kid: Kid([2; 16]), state: KeyState::Staged, retired_at: None },
+        Row { kid: Kid([1; 16]), class: Class::Token, state: KeyState::Active, retired_at: None },
+        Row { kid: Kid([2; 16]), class: Class::Token, state: KeyState::Staged, retired_at: None },
     ];
     let steps = of_token_class(plan(&[former, successor], &rows, &OF_PLATFORM, 5001, POLICY));
     assert_eq!(steps, [Step::Retire(Kid([1; 16])), Step::Restate(Kid([2; 16]), KeyState::Active)]);
@@ -46,7 +48,12 @@ fn a_succession_that_was_cut_off_is_finished() {
 #[test]
 fn a_key_without_a_row_and_a_row_without_a_key_are_put_right() {
     let orphan = key(1, KeyState::Active, (0, Some(0), None));
-    let gone = Row { kid: Kid([9; 16]), state: KeyState::Retired, retired_at: Some(0) };
+    let gone = Row {
+        kid: Kid([9; 16]),
+        class: Class::Token,
+        state: KeyState::Retired,
+        retired_at: Some(0),
+    };
     let planned = |now, policy| {
         let keys = std::slice::from_ref(&orphan);
         of_token_class(plan(keys, &[gone], &OF_PLATFORM, now, policy))
@@ -149,7 +156,12 @@ impl World {
         let rows: Vec<_> = self
             .rows
             .iter()
-            .map(|row| Row { kid: row.kid, state: row.state, retired_at: row.not_sign_after })
+            .map(|row| Row {
+                kid: row.kid,
+                class: row.class,
+                state: row.state,
+                retired_at: row.not_sign_after,
+            })
             .collect();
         plan(&self.keys, &rows, &self.kinds, self.now, POLICY)
     }

@@ -47,10 +47,10 @@ pub(crate) fn run(place: &Place, args: &Keys) -> Result<(), Failure> {
             (post("keys", Some(&wanted))?, "staged")
         }
         Some(KeyAct::Activate { kid }) => {
-            (post(&format!("keys/{}/activate", known(kid)?), None)?, "activated")
+            (post(&format!("keys/{}/activate", known(kid)?), Some(&json!({})))?, "activated")
         }
         Some(KeyAct::Retire { kid }) => {
-            (post(&format!("keys/{}/retire", known(kid)?), None)?, "retired")
+            (post(&format!("keys/{}/retire", known(kid)?), Some(&json!({})))?, "retired")
         }
     };
     say(done)?;

@@ -3,7 +3,6 @@
 use std::time::Duration;
 
 use http::StatusCode;
-use oauth::ids::UserId;
 use serde::{Deserialize, Serialize};
 use sqlx::PgTransaction;
 use store::audit::Event;
@@ -17,7 +16,7 @@ use crate::failure::Failure;
 use crate::keeper::{self, Known};
 use crate::operator::{Permission, allowed, fresh};
 use crate::schedule::Kind;
-use crate::store::{Issuer, KeyChange, StoreError, record};
+use crate::store::{Issuer, StoreError};
 
 /// Admind itself and other nodes hold the lock for a moment each.
 const LOCK_TRIES: u32 = 10;
@@ -125,9 +124,15 @@ fn alike<'a>(
     known.of(issuer).filter(move |key| key.class == class && key.algorithm == algorithm)
 }
 
+/// An act without parameters takes an empty object: a body that no form of another site can send (W160).
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Nothing {}
+
 /// The key signs from now on; the one that it succeeds ends with the same act.
 pub(crate) async fn activate(app: &App, request: &Request, kid: &str) -> Result<Response, Failure> {
     let actor = fresh(allowed(app, request, Permission::ManageKeys).await?)?.user;
+    let Nothing {} = body(request)?;
     let (mut lock, known) = lock(app).await?;
     let (issuer, key) = find(&known, kid)?;
     if key.state != KeyState::Staged {
@@ -145,6 +150,7 @@ pub(crate) async fn activate(app: &App, request: &Request, kid: &str) -> Result<
 /// The key signs no more. The last one that signs for its kind stays: without it nobody could sign in.
 pub(crate) async fn retire(app: &App, request: &Request, kid: &str) -> Result<Response, Failure> {
     let actor = fresh(allowed(app, request, Permission::ManageKeys).await?)?.user;
+    let Nothing {} = body(request)?;
     let (mut lock, known) = lock(app).await?;
     let (issuer, key) = find(&known, kid)?;
     let another = alike(&known, issuer, (key.class, key.algorithm))
@@ -161,20 +167,9 @@ pub(crate) async fn retire(app: &App, request: &Request, kid: &str) -> Result<Re
         }
     }
     let changed = app.signer.retire(key.kid).await?;
-    save_retired(&mut lock, issuer, actor, &changed).await?;
+    keeper::save(&mut lock, issuer, Some(actor), &changed, Event::KeyRetired).await?;
     commit(app, lock).await?;
     Ok(json(StatusCode::OK, &Key::from(changed.view)))
-}
-
-async fn save_retired(
-    lock: &mut PgTransaction<'_>,
-    issuer: &Issuer,
-    actor: UserId,
-    changed: &signer::Changed,
-) -> Result<(), Failure> {
-    let change =
-        KeyChange { sealed: &changed.sealed, view: &changed.view, event: Event::KeyRetired };
-    Ok(record(lock, issuer.id, Some(actor), &change).await?)
 }
 
 /// The right to change keys, after a second at the latest, with keyd told first what PostgreSQL holds, and what it believes of that.

@@ -4,7 +4,7 @@ use oauth::ids::UserId;
 use sqlx::PgTransaction;
 use store::audit::Event;
 use uuid::Uuid;
-use wire::{KeyState, KeyView, Sealed};
+use wire::{Class, KeyState, KeyView, Sealed};
 
 use super::{Store, StoreError};
 
@@ -29,6 +29,7 @@ pub(crate) struct KeyRow {
     pub(crate) issuer: Uuid,
     /// As it stands in the table: a planted row need not hold an id that could be one.
     pub(crate) kid: String,
+    pub(crate) class: Option<Class>,
     pub(crate) state: Option<KeyState>,
     /// Seconds since the epoch.
     pub(crate) retired_at: Option<u64>,
@@ -69,8 +70,9 @@ impl Store {
         let locked = sqlx::query_scalar!("SELECT pg_try_advisory_xact_lock($1)", KEY_LOCK)
             .fetch_one(&mut *transaction)
             .await?;
-        // Key generation in a token can take longer than an ordinary statement may leave a transaction idle.
-        sqlx::query!("SELECT set_config('idle_in_transaction_session_timeout', '60000', true)")
+        // Two acts of a slow token, of half a minute each, take longer than an ordinary statement may leave a
+        // transaction idle.
+        sqlx::query!("SELECT set_config('idle_in_transaction_session_timeout', '90000', true)")
             .fetch_one(&mut *transaction)
             .await?;
         Ok((locked == Some(true)).then_some(transaction))
@@ -99,12 +101,12 @@ impl Store {
     /// stands in one issuer's name crowds no other out.
     pub(crate) async fn key_rows(&self) -> Result<Vec<KeyRow>, StoreError> {
         let rows = sqlx::query!(
-            r#"SELECT i.id AS issuer, k.kid, k.state, k.statement,
+            r#"SELECT i.id AS issuer, k.kid, k.class, k.state, k.statement,
                       extract(epoch FROM k.retired_at)::bigint AS retired_at
                FROM (SELECT id, tenant_id, created_at FROM issuers
                      ORDER BY tenant_id IS NOT NULL, created_at, id LIMIT 1000) i
                CROSS JOIN LATERAL (
-                   SELECT kid, state, statement, retired_at, created_at FROM signing_keys
+                   SELECT kid, class, state, statement, retired_at, created_at FROM signing_keys
                    WHERE issuer_id = i.id AND state <> 'destroyed'
                    ORDER BY created_at, kid LIMIT 2000) k
                ORDER BY i.tenant_id IS NOT NULL, i.created_at, i.id, k.created_at, k.kid LIMIT 20000"#
@@ -117,11 +119,25 @@ impl Store {
         let row = rows.into_iter().map(|found| KeyRow {
             issuer: found.issuer,
             kid: found.kid,
+            class: found.class.parse().ok(),
             state: state(&found.state),
             retired_at: found.retired_at.and_then(|at| u64::try_from(at).ok()),
             sealed: sealed(&found.statement),
         });
         Ok(row.collect())
+    }
+
+    /// Which of these keys have ended for good.
+    pub(crate) async fn destroyed_among(&self, kids: &[String]) -> Result<Vec<String>, StoreError> {
+        if kids.is_empty() {
+            return Ok(Vec::new());
+        }
+        Ok(sqlx::query_scalar!(
+            "SELECT kid FROM signing_keys WHERE kid = ANY ($1) AND state = 'destroyed'",
+            kids
+        )
+        .fetch_all(&self.pool)
+        .await?)
     }
 
     /// A row that keyd did not write: noted once.
@@ -155,20 +171,22 @@ fn state(word: &str) -> Option<KeyState> {
     }
 }
 
-/// Stores a new statement with its audit row, inside the transaction that holds the lock.
+/// Stores a new statement with its audit row, inside the transaction that holds the lock. A key that was destroyed
+/// stays so, whatever a keyd that has not heard of it says: `false`, and nothing is stored.
 pub(crate) async fn record(
     transaction: &mut PgTransaction<'_>,
     issuer: Uuid,
     actor: Option<UserId>,
     change: &KeyChange<'_>,
-) -> Result<(), StoreError> {
+) -> Result<bool, StoreError> {
     let state = word(change.view.state);
-    sqlx::query!(
+    let stored = sqlx::query!(
         r#"INSERT INTO signing_keys (kid, issuer_id, class, algorithm, state, statement, activated_at)
            VALUES ($1, $2, $3, $4, $5, $6, CASE WHEN $5 = 'active' THEN now() END)
            ON CONFLICT (kid) DO UPDATE SET state = excluded.state, statement = excluded.statement,
                activated_at = CASE WHEN excluded.state = 'active' THEN now() ELSE signing_keys.activated_at END,
-               retired_at = CASE WHEN excluded.state = 'retired' THEN now() ELSE signing_keys.retired_at END"#,
+               retired_at = CASE WHEN excluded.state = 'retired' THEN now() ELSE signing_keys.retired_at END
+           WHERE signing_keys.state <> 'destroyed'"#,
         change.view.kid.to_string(),
         issuer,
         change.view.class.name(),
@@ -178,21 +196,28 @@ pub(crate) async fn record(
     )
     .execute(&mut **transaction)
     .await?;
-    audit(transaction, actor, change.event, &change.view.kid.to_string()).await
+    if stored.rows_affected() == 0 {
+        return Ok(false);
+    }
+    audit(transaction, actor, change.event, &change.view.kid.to_string()).await?;
+    Ok(true)
 }
 
-/// Marks a key that has left the token.
+/// Marks a key that has left the token; another node may have been first.
 pub(crate) async fn destroyed(
     transaction: &mut PgTransaction<'_>,
     actor: Option<UserId>,
     kid: &str,
 ) -> Result<(), StoreError> {
-    sqlx::query!(
-        "UPDATE signing_keys SET state = 'destroyed', destroyed_at = now() WHERE kid = $1",
+    let ended = sqlx::query!(
+        "UPDATE signing_keys SET state = 'destroyed', destroyed_at = now() WHERE kid = $1 AND state <> 'destroyed'",
         kid
     )
     .execute(&mut **transaction)
     .await?;
+    if ended.rows_affected() == 0 {
+        return Ok(());
+    }
     audit(transaction, actor, Event::KeyDestroyed, kid).await
 }
 

@@ -3,6 +3,7 @@
 use std::sync::{Mutex, MutexGuard, OnceLock, PoisonError};
 
 use e2e::{Response, Stand, bearer};
+use serde_json::json;
 
 use crate::{admin_token, discreet, own_stand, owner, text};
 
@@ -161,6 +162,13 @@ fn w160_only_json_is_read() {
         Some("application"),
         Some("text/plain, application/json"),
     ] {
+        for act in ["activate", "retire"] {
+            let path = format!("{}/api/v1/keys/AAAAAAAAAAAAAAAAAAAAAA/{act}", stand.api());
+            let mut headers = vec![bearer(token)];
+            headers.extend(kind.map(|kind| ("content-type", kind.to_owned())));
+            let answer = stand.client().send("POST", &path, &headers, b"{}");
+            assert_eq!(answer.status, 415, "{act} as {kind:?}: {}", answer.text());
+        }
         let response = post(stand, token, kind, good);
         assert_eq!(response.status, 415, "{kind:?}: {}", response.text());
         assert_eq!(text(&response.json(), "code"), "unsupported_media_type");
@@ -211,7 +219,7 @@ fn w150_an_id_that_is_none_is_not_found() {
     ] {
         for act in ["activate", "retire"] {
             let url = format!("{}/api/v1/keys/{kid}/{act}", stand.api());
-            let response = stand.client().send("POST", &url, &[bearer(token)], b"");
+            let response = stand.client().json("POST", &url, &[bearer(token)], &json!({}));
             assert!(
                 matches!(response.status, 400 | 404 | 414 | 431),
                 "{kid} {act}: {}",

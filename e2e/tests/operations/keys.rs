@@ -339,3 +339,34 @@ fn f16_keyd_killed_while_it_makes_a_key_leaves_a_set_that_works() {
         });
     }
 }
+
+/// The handbook's emergency rotation, with everything running, as when a node is restarted later than another.
+#[test]
+fn keys_that_were_declared_destroyed_come_back_by_nobodys_hand() {
+    let _cluster = beside_others();
+    let mut stand = populated(&Options::default());
+    has_one_set(&stand);
+    let published = kids(&jwks(&stand, 0));
+    let states = "SELECT DISTINCT state FROM signing_keys WHERE kid IN";
+    let all = owner(&stand, "SELECT string_agg(quote_literal(kid), ',') FROM signing_keys");
+    owner(
+        &stand,
+        "UPDATE signing_keys SET state = 'destroyed', destroyed_at = now() WHERE state <> 'destroyed'",
+    );
+    // keyd goes on with them, and admind tends keys every ten seconds.
+    std::thread::sleep(Duration::from_secs(23));
+    assert_eq!(owner(&stand, &format!("{states} ({all})")), "destroyed");
+    let keyd = &mut stand.node(0).keyd;
+    keyd.stop();
+    keyd.start();
+    let of_new =
+        format!("SELECT count(*) FROM signing_keys WHERE kid NOT IN ({all}) AND state = 'active'");
+    until("each kind has a new key", SOON, || (owner(&stand, &of_new) == "7").then_some(()));
+    stand.wait_ready();
+    until("only new keys are published", SOON, || {
+        let now = kids(&jwks(&stand, 0));
+        (!now.is_empty() && now.iter().all(|kid| !published.contains(kid))).then_some(())
+    });
+    assert_eq!(owner(&stand, &format!("{states} ({all})")), "destroyed");
+    app(&stand).tokens(&mut stand.browser(), MEMBER);
+}
