@@ -77,7 +77,7 @@ impl App {
         let attempts = self.config.attempts;
         Ok(match door {
             Door::Password | Door::PasswordKnown => key.with_free(attempts.sign_in),
-            Door::Address => key.with_free(attempts.sign_in_network),
+            Door::Address | Door::ClientNetwork => key.with_free(attempts.network),
             Door::Client => key.with_free(attempts.client),
             Door::Account
             | Door::UserCode

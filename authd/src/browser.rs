@@ -18,6 +18,8 @@ use crate::issuer::Site;
 const SESSION: &str = "__Host-opentrusty_session";
 /// Binds interactions and forms to the browser that they were made for, signed in or not.
 const BROWSER: &str = "__Host-opentrusty_browser";
+/// Seconds after the last sign-in for which a browser is known: the 90 days of `known_browsers`.
+const KNOWN_S: u64 = 90 * 24 * 3600;
 
 /// The cookies of a request. Two of a name are none: somebody else wrote one of them (W114).
 pub(crate) struct Cookies {
@@ -54,8 +56,10 @@ impl Cookies {
     }
 }
 
-fn set_browser(secret: &Plain<Browser>) -> Result<HeaderValue, Failure> {
-    web::cookie::set(BROWSER, secret.reveal(), web::cookie::SameSite::Lax, None)
+/// Kept as long as the server remembers a browser that somebody signed in with: closed and opened again, it is still
+/// no stranger whom others' guesses could shut out (W132).
+pub(crate) fn set_browser(secret: &Plain<Browser>) -> Result<HeaderValue, Failure> {
+    web::cookie::set(BROWSER, secret.reveal(), web::cookie::SameSite::Lax, Some(KNOWN_S))
         .map_err(|_| Failure::internal("cookie"))
 }
 

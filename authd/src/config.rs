@@ -71,7 +71,7 @@ pub(crate) struct Attempts {
     /// Passwords, by account and network or known browser.
     pub(crate) sign_in: u32,
     /// Passwords of whatever account, by network.
-    pub(crate) sign_in_network: u32,
+    pub(crate) network: u32,
     /// Failed authentications, by client and network.
     pub(crate) client: u32,
 }
@@ -167,7 +167,7 @@ fn from(settings: &Settings) -> Result<Config, ConfigError> {
         },
         attempts: Attempts {
             sign_in: settings.within("sign_in_attempts", 5, 1..=100)?,
-            sign_in_network: settings.within("sign_in_attempts_network", 100, 1..=100_000)?,
+            network: settings.within("sign_in_attempts_network", 100, 1..=100_000)?,
             client: settings.within("client_attempts", 20, 1..=100_000)?,
         },
         password_reset: settings.or("password_reset", false)?,
@@ -187,7 +187,7 @@ fn from(settings: &Settings) -> Result<Config, ConfigError> {
 
 /// As many hashes at once as there are cores: more would only take turns.
 fn default_concurrency() -> u32 {
-    std::thread::available_parallelism().ok().and_then(|n| u32::try_from(n.get()).ok()).unwrap_or(2)
+    std::thread::available_parallelism().map_or(2, |n| u32::try_from(n.get()).unwrap_or(64).min(64))
 }
 
 /// An exact https origin: `null` or `*` would let any page in.

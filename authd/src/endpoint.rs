@@ -88,22 +88,30 @@ pub(crate) async fn authenticate(
     }
 }
 
-/// A failed authentication counts, by client and network. Whoever has failed too often is told to wait; a right
-/// credential never is: it has 256 bits, and others behind the same address may be the ones who guess.
+/// A failed authentication counts, by client and network, and by the network whatever name it comes up with (W136).
+/// Whoever has failed too often is told to wait; a right credential never is: it has 256 bits, and others behind the
+/// same address may be the ones who guess.
 async fn refuse(app: &Site<'_>, request: &Request, presented: &Presented) -> Failure {
-    let network = web::network(request.client);
-    let counted =
-        match app.throttle_key(Door::Client, &at(presented.client_id().as_str(), network)).await {
-            Ok(key) => app.store.reserve(&[key]).await.map_err(Failure::from),
-            Err(failure) => Err(failure),
-        };
-    match counted {
+    match count_failure(app, request, presented).await {
         Ok(Admission::Admitted) => {
             Failure::Client { basic: matches!(presented, Presented::Basic(..)) }
         }
         Ok(Admission::Wait(wait_s)) => Failure::TooMany(wait_s),
         Err(failure) => failure,
     }
+}
+
+async fn count_failure(
+    app: &Site<'_>,
+    request: &Request,
+    presented: &Presented,
+) -> Result<Admission, Failure> {
+    let network = web::network(request.client);
+    let keys = [
+        app.throttle_key(Door::Client, &at(presented.client_id().as_str(), network)).await?,
+        app.throttle_key(Door::ClientNetwork, &network.to_string()).await?,
+    ];
+    Ok(app.store.reserve(&keys).await?)
 }
 
 /// Reads and authenticates in one step, for the endpoints that need nothing else at the same time.

@@ -24,8 +24,11 @@ const GLANCE: Duration = Duration::from_secs(1);
 /// The same, while something that is needed is missing.
 const EAGER: Duration = Duration::from_millis(250);
 
-/// A key set that was not refreshed for this long may lack a key that another node has staged.
-const STALE: Duration = Duration::from_secs(20);
+/// Seconds in which a key that was staged is surely in what every node serves: no copy of a key set that is older than
+/// the rotation policy allows may outlive the wait of a staged key.
+pub(crate) const PUBLISHED_S: u32 = 10;
+/// A key set that was not refreshed for so long may lack a key that another node has staged.
+const STALE: Duration = Duration::from_secs(PUBLISHED_S as u64);
 
 pub(crate) struct Keys {
     current: RwLock<Arc<Issuers>>,

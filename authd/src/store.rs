@@ -29,7 +29,7 @@ pub(crate) use clients::Asker;
 pub(crate) use codes::{Access, CodeGrant, Outcome, Redeem};
 pub(crate) use decisions::{Authenticator, Decide, Reach, Waiting, Witness};
 pub(crate) use deferred::{Begun, NewRequest, RedeemDeferred, Redeemed};
-pub(crate) use enrolments::Reset;
+pub(crate) use enrolments::{Enrol, Reset};
 pub(crate) use exchange::Exchange;
 pub(crate) use interactions::{IssueCode, Visit};
 pub(crate) use invitations::InvitationLine;

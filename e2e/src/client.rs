@@ -1,6 +1,6 @@
 //! A client of the stands: cookies, forms, no redirect followed by itself.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::fmt::Write as _;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -37,6 +37,8 @@ pub fn bearer(token: &str) -> (&'static str, String) {
 pub struct Client {
     trust: Trust,
     cookies: BTreeMap<String, String>,
+    /// Names of those that outlive a closed browser.
+    lasting: BTreeSet<String>,
     /// Which port to connect to when a URL names another: how a test picks a node.
     routes: HashMap<u16, u16>,
     /// Which address to connect from when not the usual one.
@@ -51,8 +53,14 @@ type Lines = Arc<Mutex<HashMap<SocketAddr, Connection>>>;
 impl Client {
     /// A client that trusts the stand's authority, without cookies.
     pub fn new(trust: &Trust) -> Self {
-        let (cookies, routes) = (BTreeMap::new(), HashMap::new());
-        Self { trust: trust.clone(), cookies, routes, source: None, lines: None }
+        Self {
+            trust: trust.clone(),
+            cookies: BTreeMap::new(),
+            lasting: BTreeSet::new(),
+            routes: HashMap::new(),
+            source: None,
+            lines: None,
+        }
     }
 
     /// The same client, which keeps its connections from one request to the next.
@@ -82,6 +90,11 @@ impl Client {
     /// Set or replace a cookie by hand.
     pub fn put_cookie(&mut self, name: &str, value: &str) {
         self.cookies.insert(name.to_owned(), value.to_owned());
+    }
+
+    /// Forget the cookies that a browser forgets when it is closed.
+    pub fn close(&mut self) {
+        self.cookies.retain(|name, _| self.lasting.contains(name));
     }
 
     /// Forget every cookie.
@@ -259,6 +272,11 @@ impl Client {
                 self.cookies.remove(name);
             } else {
                 self.cookies.insert(name.to_owned(), value.to_owned());
+            }
+            if attributes.iter().any(|a| a.starts_with("max-age=")) {
+                self.lasting.insert(name.to_owned());
+            } else {
+                self.lasting.remove(name);
             }
         }
     }

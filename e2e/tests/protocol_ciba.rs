@@ -220,6 +220,33 @@ fn w62_w128_a_request_for_nobody_looks_like_any_other() {
     assert_eq!(sql(&stand, rows), "4");
 }
 
+/// A quota that followed the person would tell a client that two hints mean the same one, and a tenant who is a
+/// member of another.
+#[test]
+fn w62_w128_being_told_to_wait_says_nothing_of_who_is_meant() {
+    let stand = quiet();
+    let sub = sql(
+        &stand,
+        &format!(
+            "SELECT n.sub FROM subjects n JOIN users u ON u.id = n.user_id JOIN tenants t ON t.id = n.tenant_id
+             WHERE u.email = '{BEN}' AND t.slug = 'acme'"
+        ),
+    );
+    for _ in 0..3 {
+        BANK.ask_for(&stand, &sub, &[]).expect(200);
+    }
+    BANK.ask_for(&stand, &sub, &[]).expect(429);
+    let silent = auth_req_id(&BANK.ask_for(&stand, BEN, &[]));
+    assert_tok(&BANK.poll_ciba(&stand, &silent), "authorization_pending");
+    // Ben is asked three times all the same.
+    let asked = "SELECT count(*) FROM deferred_requests WHERE user_id IS NOT NULL";
+    assert_eq!(sql(&stand, asked), "3");
+    assert_eq!(sql(&stand, "SELECT count(*) FROM deferred_requests"), "4");
+    let told = "SELECT count(*), count(data ->> 'user') FROM audit_events WHERE type = 'request.begun'
+        AND request_id IN (SELECT request_id FROM audit_events WHERE type = 'request.begun' ORDER BY id DESC LIMIT 4)";
+    assert_eq!(sql(&stand, told), "4|3", "each is in the audit, and whom it asked");
+}
+
 #[test]
 fn w128_a_request_for_nobody_is_the_same_work() {
     let stand = quiet();

@@ -103,7 +103,7 @@ const TABLE: [Row; 12] = [
             UNAUTHORIZED,
         ],
     ),
-    ("scope removed", [SCOPE, SCOPE, SCOPE, SCOPE, LESS, LESS, SCOPE, GOES, GOES, SCOPE]),
+    ("scope removed", [SCOPE, SCOPE, SCOPE, SCOPE, REQUEST, LESS, SCOPE, INACTIVE, BEARER, SCOPE]),
     // What is meant for a resource server is its affair: it learns nothing any more.
     ("audience client disabled", [GOES, GOES, GOES, GOES, GOES, GOES, GOES, CLIENT, GOES, GOES]),
     (
@@ -266,7 +266,7 @@ fn enter(stand: &Stand, state: &str) {
         }
         "client deleted" => "DELETE FROM clients WHERE client_id = 'whole'".into(),
         "grants removed" => of_clients("grant_types", &json!([]), "'whole', 'broker'"),
-        "scope removed" => of_clients("scope", &json!("openid email"), "'whole', 'broker'"),
+        "scope removed" => of_clients("scope", &json!("openid email"), "'whole'"),
         "audience client disabled" => {
             "UPDATE clients SET status = 'disabled' WHERE client_id = 'orders-api'".into()
         }

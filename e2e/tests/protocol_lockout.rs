@@ -160,6 +160,36 @@ fn w132_a_stranger_locks_out_neither_a_session_nor_a_browser_that_was_there_befo
     own.submit(&[("username", BEN), ("password", PASSWORD)]);
     assert_ne!(own.page().response.status, 429);
     assert!(own.page().field("password").is_none() || own.page().url.ends_with("/account"));
+    // The browser is closed and opened again: no session any more, and still no stranger.
+    own.client().close();
+    own.open(&format!("{}/login?to=account", stand.issuer()));
+    assert!(own.page().field("password").is_some());
+    assert_eq!(guess(&stand, BEN), 429);
+    own.submit(&[("username", BEN), ("password", PASSWORD)]);
+    assert!(own.page().url.ends_with("/account"), "{}", own.page().url);
+}
+
+/// Whoever reads the account's mail gets in by a link, in a browser that has never been here.
+#[test]
+fn w132_a_link_from_the_mail_opens_what_strangers_have_shut() {
+    let set = vec![("authd.password_reset", "true")];
+    let stand = Stand::start(&Options { set, ..Options::default() });
+    stand.seed(&world());
+    let mut fresh = stand.browser();
+    fresh.open(&format!("{}/reset", stand.issuer()));
+    fresh.submit(&[("username", BEN)]).response.expect(200);
+    let link = sql(&stand, "SELECT body ->> 'link' FROM outbox WHERE kind = 'reset_mail'");
+    for _ in 0..FREE {
+        guess(&stand, BEN);
+    }
+    assert_eq!(guess(&stand, BEN), 429);
+    fresh.open(&link);
+    let password = "another four words for the road";
+    fresh.submit(&[("password", password)]).response.expect(200);
+    assert_eq!(guess(&stand, BEN), 429);
+    fresh.open(&format!("{}/login?to=account", stand.issuer()));
+    fresh.submit(&[("username", BEN), ("password", password)]);
+    assert!(fresh.page().url.ends_with("/account"), "{}", fresh.page().url);
 }
 
 /// Every endpoint at which a client authenticates takes from one budget; the list is that of the routes.
@@ -168,15 +198,7 @@ fn w133_no_door_is_left_without_the_throttle() {
     let stand =
         Stand::start(&Options { set: vec![("authd.client_attempts", "3")], ..Options::default() });
     stand.seed(&world());
-    support::endpoints::assert_complete();
-    // Who posts to these is a person, a bearer, or nobody in particular; every other machine is a client.
-    let not_a_client =
-        ["/oauth/authorize", "/oauth/userinfo", "/oauth/logout", "/oauth/bc-authorize/complete"];
-    let doors: Vec<&str> = support::endpoints::posted()
-        .into_iter()
-        .filter(|path| path.starts_with("/oauth/") && !not_a_client.contains(path))
-        .collect();
-    assert!(doors.len() >= 6, "{doors:?}");
+    let doors = support::endpoints::client_doors();
     let mut client = stand.client();
     let mut wrong = |path: &str, id: &str| {
         let form = [("grant_type", "client_credentials"), ("token", "x")];
@@ -233,4 +255,35 @@ fn w136_a_network_that_proves_nothing_leaves_so_many_rows_behind_at_every_door_a
     for _ in 0..5 {
         push(WEB).expect(201);
     }
+}
+
+/// A name that is made up anew each time has a counter of its own each time; the network's is one.
+#[test]
+fn w136_made_up_clients_leave_so_many_counters_behind_at_every_door_and_no_more() {
+    let set = vec![("authd.sign_in_attempts_network", "5")];
+    let stand = Stand::start(&Options { set, ..Options::default() });
+    stand.seed(&world());
+    let secret = "wrong secret, but as long as a secret has to be here";
+    let rows = || sql(&stand, "SELECT count(*) FROM throttles");
+    for door in support::endpoints::client_doors() {
+        sql(&stand, "DELETE FROM throttles");
+        let ask = |name: &str| {
+            let form = [("grant_type", "client_credentials"), ("token", "x")];
+            let url = format!("{}{door}", stand.issuer());
+            stand.client().post_with(&url, &[basic(name, secret)], &form)
+        };
+        for number in 0..5 {
+            ask(&format!("made-up-{number}")).expect(401);
+        }
+        assert_eq!(rows(), "6", "{door}: five names, one network");
+        for number in 5..20 {
+            let refused = ask(&format!("made-up-{number}"));
+            refused.expect(429);
+            assert!(refused.header("retry-after").is_some());
+        }
+        // W129: a client that exists is told the same, and nothing is written for either.
+        ask(TWIN.id).expect(429);
+        assert_eq!(rows(), "6", "{door}");
+    }
+    assert_inactive(&WEB.introspect(&stand, "x"));
 }

@@ -331,3 +331,41 @@ fn an_access_token_dies_at_its_exp_while_the_family_lives() {
     assert!(!is_alive(&stand, short, &one.access));
     Tokens::of(&short.refresh(&stand, &one.refresh));
 }
+
+/// A machine that refreshes every five minutes has a hundred thousand spent tokens at the end of a year: deleted with
+/// their grant in one statement they would take longer than a statement may, and stop all housekeeping.
+#[test]
+fn w136_spent_tokens_of_a_dead_family_go_in_batches_and_the_grant_after_them() {
+    let stand = together();
+    let got = issue(&stand, &Ask::new(POST).scope("openid offline_access"), BEN);
+    let grant = family(&stand, &got.refresh);
+    sql(
+        &stand,
+        &format!(
+            "INSERT INTO refresh_tokens (token_hash, grant_id, rotated_at)
+             SELECT sha256(number::text::bytea), '{grant}', now() FROM generate_series(1, 250) number"
+        ),
+    );
+    let left = || {
+        let tokens = format!("SELECT count(*) FROM refresh_tokens WHERE grant_id = '{grant}'");
+        let grants = format!("SELECT count(*) FROM grants WHERE id = '{grant}'");
+        (sql(&stand, &tokens), sql(&stand, &grants))
+    };
+    sql(&stand, "SELECT sweep_expired(100)");
+    assert_eq!(left(), ("251".into(), "1".into()), "it lives");
+    for table in ["grants", "access_tokens"] {
+        let key = if table == "grants" { "id" } else { "grant_id" };
+        sql(
+            &stand,
+            &format!(
+                "UPDATE {table} SET expires_at = now() - interval '25 hours' WHERE {key} = '{grant}'"
+            ),
+        );
+    }
+    for expected in ["151", "51"] {
+        sql(&stand, "SELECT sweep_expired(100)");
+        assert_eq!(left(), (expected.into(), "1".into()));
+    }
+    sql(&stand, "SELECT sweep_expired(100)");
+    assert_eq!(left(), ("0".into(), "0".into()));
+}

@@ -13,6 +13,7 @@ mod support;
 use std::sync::{Mutex, MutexGuard, OnceLock, PoisonError};
 
 use e2e::{Browser, Racer, Response, Stand, field, query, race, rounds};
+use support::account::csrf_of;
 use support::arena::*;
 use support::deferred::*;
 use support::racing::*;
@@ -240,4 +241,43 @@ fn w62_parallel_requests_for_one_person_are_three() {
             sql(&stand, "DELETE FROM deferred_requests");
         }
     }
+}
+
+/// No consent is behind what a device was allowed, so no row of one makes the two wait for each other.
+#[test]
+fn w33_w41_what_was_approved_before_a_withdrawal_is_dead_after_it() {
+    let stand = two_nodes();
+    let mut arena = Arena::open(&stand, BEN);
+    let mut quicker = 0;
+    for round in 0..ROUNDS {
+        tidy(&mut arena, round);
+        // What makes the application appear on the page.
+        let (_, user_code) = begun(&mut arena);
+        at_decision(&mut arena, "/device", &user_code);
+        arena.browser.submit(&[("decision", "approve")]);
+        let path = "/account/applications/withdraw";
+        let page = arena.browser.open(&format!("{}/account", stand.issuer())).clone();
+        let csrf = csrf_of(&page, path, &format!("\"{}\"", TV.id));
+        let form = [("csrf", csrf.as_str()), ("client_id", TV.id)];
+        let withdrawal = pressing(&stand, &mut arena.browser, round % 2, (path, &form));
+        let (_, user_code) = begun(&mut arena);
+        at_decision(&mut arena, "/device", &user_code);
+        let mut racers = vec![withdrawal];
+        for number in 0..3 {
+            racers.push(pressed(&stand, number % 2, &mut arena.browser, "/device", "approve"));
+        }
+        for answer in race_turned(&mut arena.track, &racers, round) {
+            assert!(answer.status < 500, "{}", answer.text());
+        }
+        // Both hold the person's credential, so their rows are numbered in the order in which they happened.
+        let before = "SELECT count(*), count(*) FILTER (WHERE g.revoked_at IS NULL)
+             FROM audit_events a JOIN grants g ON g.id::text = a.target
+             WHERE a.type = 'request.approved' AND a.data ->> 'client_id' = 'tv'
+               AND a.id < (SELECT max(id) FROM audit_events WHERE type = 'consent.withdrawn' AND target = 'tv')";
+        let counts = sql(&stand, before);
+        let (approved, alive) = counts.split_once('|').unwrap();
+        assert_eq!(alive, "0", "round {round}: {approved} were approved before");
+        quicker = approved.parse::<usize>().unwrap() - round - 1;
+    }
+    println!("{quicker} of {ROUNDS} approvals came before the withdrawal");
 }

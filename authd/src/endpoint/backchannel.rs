@@ -7,7 +7,6 @@ use http::StatusCode;
 use oauth::client::Client;
 use oauth::deferred::Kind;
 use oauth::deferred::ciba::{Hint, Reply, Request as CibaRequest};
-use oauth::ids::UserId;
 use oauth::secret::AuthReqId;
 use oauth::{Error, Hashed, Plain};
 use web::response::json;
@@ -22,8 +21,8 @@ use crate::keyed;
 use crate::routes::form;
 use crate::store::{Begun, NewRequest};
 
-/// Most undecided requests for one person, or for one hint that names nobody: whoever is asked without end
-/// says yes in the end (W62).
+/// Most undecided requests for one hint in one tenant, and for one person: whoever is asked without end says yes in
+/// the end (W62).
 const OPEN_MAX: u32 = 3;
 /// Seconds after which a client that has asked too often may try again.
 const RETRY_S: u32 = 30;
@@ -49,14 +48,15 @@ pub(crate) async fn post(app: &Site<'_>, request: &Request) -> Result<Response, 
         kind: Kind::Ciba,
         poll,
         person: *handle.hashed().as_bytes(),
-        client: client.key,
+        client: &client,
         user,
+        request_id: request.id.as_str(),
         scopes: &asked.scopes,
         audiences: &asked.audiences,
         details: details.as_ref(),
         binding_message: asked.binding_message.as_deref(),
         origin: &super::origin(request),
-        quota: (quota(user, &hint), OPEN_MAX),
+        quota: (quota(&client, &hint), OPEN_MAX),
         ping: asked.notification_token.as_ref().map(|token| (token, id.reveal())),
         interval_s: lifetimes.ciba_interval_s,
         lifetime_s: expires_in,
@@ -96,11 +96,13 @@ fn named(app: &Site<'_>, client: &Client, hint: Hint) -> Result<Named, Error> {
     Ok(Named::Sub(text("sub").ok_or_else(bad)?.to_owned()))
 }
 
-fn quota(user: Option<UserId>, hint: &Named) -> [u8; 32] {
-    let subject = match (user, hint) {
-        (Some(user), _) => format!("ciba person\n{user}"),
-        (None, Named::Email(key)) => format!("ciba address\n{key}"),
-        (None, Named::Sub(sub)) => format!("ciba sub\n{sub}"),
+/// By tenant and hint as it was given, so that being told to wait says nothing of who is meant: neither that somebody
+/// is nor that two hints mean the same person (W62, W128).
+fn quota(client: &Client, hint: &Named) -> [u8; 32] {
+    let tenant = client.tenant.map(|tenant| tenant.to_string()).unwrap_or_default();
+    let subject = match hint {
+        Named::Email(key) => format!("ciba address\n{tenant}\n{key}"),
+        Named::Sub(sub) => format!("ciba sub\n{tenant}\n{sub}"),
     };
     *Hashed::<AuthReqId>::of(&subject).as_bytes()
 }

@@ -11,7 +11,7 @@ use web::{Request, Response};
 
 use super::decision::{asking, decide, everyone, sign_in, visitor};
 use super::landing::Landing;
-use crate::browser::{Cookies, Purpose, check_form, form_token};
+use crate::browser::{Cookies, Purpose, check_form, form_token, with_cookie};
 use crate::failure::{Failure, Problem};
 use crate::issuer::Site;
 use crate::keyed;
@@ -23,18 +23,17 @@ pub(crate) async fn show(app: &Site<'_>, request: &Request) -> Result<Response, 
     let Some((person, true)) = visitor(app, request).await? else {
         return Ok(sign_in(app, Landing::Ciba));
     };
-    let cookies = Cookies::of(request);
-    let browser = cookies.browser()?;
+    let (browser, cookie) = Cookies::of(request).browser_or_new()?;
     let mut requests = Vec::new();
     for waiting in app.store.waiting_for(&everyone(app), person.user).await? {
         let handle = keyed::approval_handle(app, &waiting.poll).await?;
         let subject = subject(person.user, &handle);
-        let csrf = form_token(app, browser, &purpose(&subject)).await?;
+        let csrf = form_token(app, &browser, &purpose(&subject)).await?;
         let asking = asking(app, &waiting).await?;
         requests.push(Asked { asking, handle: handle.reveal().to_owned(), csrf });
     }
     let page = Ciba { base: app.base(), email: &person.email, requests };
-    pages::page(StatusCode::OK, &page, &Csp::default())
+    Ok(with_cookie(pages::page(StatusCode::OK, &page, &Csp::default())?, cookie))
 }
 
 pub(crate) async fn post(app: &Site<'_>, request: &Request) -> Result<Response, Failure> {

@@ -17,7 +17,7 @@ use web::{Request, Response};
 
 use super::decision::{asking, decide, everyone, sign_in, visitor};
 use super::landing::Landing;
-use crate::browser::{Cookies, Purpose, check_form, form_token};
+use crate::browser::{Cookies, Purpose, check_form, form_token, with_cookie};
 use crate::failure::{Failure, Problem};
 use crate::issuer::Site;
 use crate::keyed;
@@ -103,10 +103,10 @@ async fn ask(
     person: &SessionRow,
     (user_code, failed): (&str, bool),
 ) -> Result<Response, Failure> {
-    let cookies = Cookies::of(request);
-    let csrf = form_token(app, cookies.browser()?, &to_enter(&person.user.to_string())).await?;
+    let (browser, cookie) = Cookies::of(request).browser_or_new()?;
+    let csrf = form_token(app, &browser, &to_enter(&person.user.to_string())).await?;
     let page = Device { base: app.base(), email: &person.email, user_code, csrf: &csrf, failed };
-    pages::page(StatusCode::OK, &page, &Csp::default())
+    Ok(with_cookie(pages::page(StatusCode::OK, &page, &Csp::default())?, cookie))
 }
 
 async fn confirm(
@@ -116,9 +116,9 @@ async fn confirm(
     code: UserCode,
     waiting: &Waiting,
 ) -> Result<Response, Failure> {
-    let cookies = Cookies::of(request);
+    let (browser, cookie) = Cookies::of(request).browser_or_new()?;
     let subject = subject(person.user, code);
-    let csrf = form_token(app, cookies.browser()?, &to_decide(&subject)).await?;
+    let csrf = form_token(app, &browser, &to_decide(&subject)).await?;
     let page = DeviceConfirm {
         base: app.base(),
         email: &person.email,
@@ -126,7 +126,7 @@ async fn confirm(
         asking: asking(app, waiting).await?,
         csrf: &csrf,
     };
-    pages::page(StatusCode::OK, &page, &Csp::default())
+    Ok(with_cookie(pages::page(StatusCode::OK, &page, &Csp::default())?, cookie))
 }
 
 async fn decided(

@@ -3,7 +3,7 @@
 use http::StatusCode;
 use oauth::Plain;
 use oauth::secret::{Browser, Enrolment};
-use secrecy::{ExposeSecret as _, SecretString};
+use secrecy::SecretString;
 use web::response::Csp;
 use web::{Request, Response};
 
@@ -12,6 +12,7 @@ use crate::failure::{Failure, Problem};
 use crate::issuer::Site;
 use crate::pages::{self, Enroll, Next};
 use crate::routes::{form, query};
+use crate::store::Enrol;
 
 pub(crate) async fn show(app: &Site<'_>, request: &Request) -> Result<Response, Failure> {
     let query = query(request)?;
@@ -31,7 +32,14 @@ pub(crate) async fn post(app: &Site<'_>, request: &Request) -> Result<Response, 
         return render(app, cookies.browser()?, &token, &email, Some(weak.to_string())).await;
     }
     let hash = app.hasher.hash(password).await?;
-    if !app.store.enrol(token.hashed(), hash.expose_secret(), request.id.as_str()).await? {
+    let browser = Cookies::of(request).browser()?.hashed();
+    let enrolment = Enrol {
+        token: token.hashed(),
+        password_hash: &hash,
+        browser,
+        request_id: request.id.as_str(),
+    };
+    if !app.store.enrol(&enrolment).await? {
         return Err(Failure::Page(Problem::Link));
     }
     pages::message_then(app, Next::SignIn, "Your password is set", "You can use it from now on.")

@@ -16,7 +16,9 @@ use web::{Request, Response};
 use super::authorize::open;
 use super::landing::Landing;
 use crate::app::secret;
-use crate::browser::{Cookies, Purpose, check_form, form_token, set_session, with_cookie};
+use crate::browser::{
+    Cookies, Purpose, check_form, form_token, set_browser, set_session, with_cookie,
+};
 use crate::failure::{Failure, Problem};
 use crate::hasher::Verdict;
 use crate::issuer::Site;
@@ -153,9 +155,9 @@ pub(crate) async fn post(app: &Site<'_>, request: &Request) -> Result<Response, 
     }
     let cookies = Cookies::of(request);
     let Some((user, hash)) = verified(app, request, typed, password).await? else {
-        let typed = typed.get(..254).unwrap_or(typed);
-        return render(app, cookies.browser()?, &flow, Attempt { username: typed, failed: true })
-            .await;
+        let username: String = typed.chars().take(254).collect();
+        let attempt = Attempt { username: &username, failed: true };
+        return render(app, cookies.browser()?, &flow, attempt).await;
     };
     let secret = secret::<Session>()?;
     let session = NewSession {
@@ -180,7 +182,9 @@ pub(crate) async fn post(app: &Site<'_>, request: &Request) -> Result<Response, 
         Flow::Alone(Some(landing)) => app.path(&landing.path()),
         Flow::Alone(None) => app.path("/login"),
     };
-    Ok(with_cookie(redirect_303(&next), Some(set_session(&secret)?)))
+    // Renewed, so that the browser stays known as long as the server knows it.
+    let response = with_cookie(redirect_303(&next), Some(set_browser(cookies.browser()?)?));
+    Ok(with_cookie(response, Some(set_session(&secret)?)))
 }
 
 /// What the browser says it is, cut to what the table holds.
@@ -208,7 +212,14 @@ pub(super) async fn verified(
         return Err(Failure::TooMany(wait_s));
     }
     let stored = found.as_ref().and_then(|credential| credential.password_hash.as_ref());
-    let verdict = app.hasher.verify(password, stored).await?;
+    let verdict = match app.hasher.verify(password, stored).await {
+        Ok(verdict) => verdict,
+        // Nobody has guessed anything: who is turned away in a flood must not be shut out after it.
+        Err(overloaded) => {
+            app.store.refund(&counters).await?;
+            return Err(overloaded);
+        }
+    };
     let active = found.as_ref().filter(|credential| credential.active);
     if let (Some(credential), Some(old)) = (active, stored) {
         match verdict {

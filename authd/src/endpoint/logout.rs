@@ -133,8 +133,8 @@ async fn ask(
     asked: &LogoutRequest,
     csp: &Csp,
 ) -> Result<Response, Failure> {
-    let cookies = Cookies::of(request);
-    let csrf = form_token(app, cookies.browser()?, &PURPOSE).await?;
+    let (browser, cookie) = Cookies::of(request).browser_or_new()?;
+    let csrf = form_token(app, &browser, &PURPOSE).await?;
     let parameters = [
         ("id_token_hint", &asked.id_token_hint),
         ("client_id", &asked.client_id),
@@ -150,7 +150,7 @@ async fn ask(
             .filter_map(|(name, value)| value.as_deref().map(|value| (name, value)))
             .collect(),
     };
-    pages::page(StatusCode::OK, &page, csp)
+    Ok(with_cookie(pages::page(StatusCode::OK, &page, csp)?, cookie))
 }
 
 fn csp(destination: Option<&str>) -> Csp {

@@ -10,10 +10,7 @@ use wire::Algorithm;
 use crate::app::App;
 use crate::failure::Failure;
 use crate::issuer::Site;
-
-/// Seconds in which a key that was staged is surely in what every node serves: no copy of a key set that is
-/// older than the rotation policy allows may outlive the wait of a staged key.
-const PUBLISHED_S: u32 = 10;
+use crate::keys::PUBLISHED_S;
 
 const STYLE: &str = include_str!("../../static/style.css");
 const FORM_POST: &str = include_str!("../../static/form-post.js");

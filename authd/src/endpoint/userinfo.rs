@@ -9,7 +9,7 @@ use web::{Request, Response};
 use super::authorization;
 use crate::failure::Failure;
 use crate::issuer::Site;
-use crate::routes::{form, is_form};
+use crate::routes::form;
 
 pub(crate) async fn answer(app: &Site<'_>, request: &Request) -> Result<Response, Failure> {
     let body = body_token(request)?;
@@ -28,10 +28,12 @@ fn body_token(request: &Request) -> Result<Option<String>, Failure> {
             Error::new(ErrorCode::InvalidRequest, "parameters do not belong in the query").into()
         );
     }
-    if request.method != Method::POST || !is_form(request) {
+    if request.method != Method::POST || request.body.is_empty() {
         return Ok(None);
     }
     let form = form(request)?;
-    let token = form.one("access_token").map_err(|_| Error::request("access_token is repeated"))?;
-    Ok(token.map(str::to_owned))
+    if form.repeats() {
+        return Err(Error::request("a parameter is repeated").into());
+    }
+    Ok(form.one("access_token").ok().flatten().map(str::to_owned))
 }

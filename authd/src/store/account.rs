@@ -168,8 +168,8 @@ impl Store {
     }
 
     /// Takes back what an application may do: consent, where it was asked for, and every grant. A transaction whose
-    /// first statement waits for every code under way (`issue_code` holds the consent that it rests on), so that
-    /// the second sees what they made and ends it.
+    /// first statement waits for every code and every approval under way (`issue_code` and `decide` hold the person's
+    /// credential), so that the second sees what they made and ends it, consent or not.
     pub(crate) async fn withdraw(
         &self,
         user: UserId,
@@ -177,14 +177,9 @@ impl Store {
         request_id: &str,
     ) -> Result<(), StoreError> {
         let mut transaction = self.pool.begin().await?;
-        sqlx::query!(
-            "SELECT w.client FROM consents w JOIN clients c ON c.id = w.client
-             WHERE w.user_id = $1 AND c.client_id = $2 FOR UPDATE OF w",
-            user.0,
-            client.as_str()
-        )
-        .fetch_optional(&mut *transaction)
-        .await?;
+        sqlx::query!("SELECT user_id FROM credentials WHERE user_id = $1 FOR UPDATE", user.0)
+            .fetch_optional(&mut *transaction)
+            .await?;
         sqlx::query!(
             r#"WITH client AS (
                    SELECT id, client_id, tenant_id FROM clients WHERE client_id = $2

@@ -1,13 +1,14 @@
 //! Requests that wait for a person, as their client sees them: begun, polled, redeemed.
 
 use oauth::claims::Holder;
-use oauth::client::Draft;
+use oauth::client::{Client, Draft};
 use oauth::deferred::{Kind, State, Stored};
 use oauth::ids::{ClientId, ClientKey, TenantId, UserId};
 use oauth::rar::Details;
 use oauth::secret::Refresh;
 use oauth::{Hashed, ScopeSet, Timestamp};
 use secrecy::{ExposeSecret as _, SecretString};
+use sqlx::PgTransaction;
 use sqlx::types::Json;
 use store::audit::Event;
 
@@ -22,7 +23,7 @@ pub(crate) struct NewRequest<'a> {
     pub(crate) poll: [u8; 32],
     /// The hash of what a person names it by.
     pub(crate) person: [u8; 32],
-    pub(crate) client: ClientKey,
+    pub(crate) client: &'a Client,
     /// For whom; `None`: whoever types the code, or nobody.
     pub(crate) user: Option<UserId>,
     pub(crate) scopes: &'a ScopeSet,
@@ -37,6 +38,7 @@ pub(crate) struct NewRequest<'a> {
     pub(crate) ping: Option<(&'a SecretString, &'a str)>,
     pub(crate) interval_s: u32,
     pub(crate) lifetime_s: u32,
+    pub(crate) request_id: &'a str,
 }
 
 /// What became of it.
@@ -131,8 +133,11 @@ impl Store {
         Ok(user.map(UserId))
     }
 
-    /// Lets a request wait, unless as many are open as may be. Those of one quota take turns: the count is read
-    /// after the lock, so that any number at once admits exactly the rest (W62, W136).
+    /// Lets a request wait, unless as many are open as may be. Those of one quota take turns, and so do those for one
+    /// person: counts are read after the locks, so that any number at once admits exactly the rest (W62, W136).
+    ///
+    /// A person who has as many open already, by other hints or of other tenants, is not asked: the request waits for
+    /// nobody, and its client cannot tell.
     pub(crate) async fn begin_request(&self, new: &NewRequest<'_>) -> Result<Begun, StoreError> {
         let (quota, most) = &new.quota;
         // Whoever comes when all are taken need not wait for a turn, nor keep a connection meanwhile.
@@ -146,11 +151,8 @@ impl Store {
         if open >= i64::from(*most) {
             return Ok(Begun::TooMany);
         }
-        let (turn, _) = quota.split_first_chunk().unwrap_or((&[0; 8], &[]));
         let mut transaction = self.pool.begin().await?;
-        sqlx::query!("SELECT pg_advisory_xact_lock($1)", i64::from_be_bytes(*turn))
-            .execute(&mut *transaction)
-            .await?;
+        take_turns(&mut transaction, new).await?;
         let outcome = sqlx::query_scalar!(
             r#"WITH open AS (
                    SELECT count(*) AS number FROM deferred_requests
@@ -159,17 +161,26 @@ impl Store {
                    INSERT INTO deferred_requests (poll_hash, person_hash, kind, client, user_id, scopes, audiences,
                                                   binding_message, origin, quota_hash, notify_token, ping_id,
                                                   interval_s, expires_at, authorization_details)
-                   SELECT $1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, now() + make_interval(secs => $14), $16
+                   SELECT $1, $2, $3, $4,
+                          CASE WHEN (SELECT count(*) FROM deferred_requests p WHERE p.user_id = $5
+                                     AND p.decided_at IS NULL AND p.expires_at > now()) < $15 THEN $5::uuid END,
+                          $6, $7, $8, $9, $10, $11, $12, $13, now() + make_interval(secs => $14), $16
                    FROM open WHERE open.number < $15
                    ON CONFLICT (person_hash) DO NOTHING
-                   RETURNING 1
+                   RETURNING user_id
+               ), audited AS (
+                   INSERT INTO audit_events (plane, type, actor_type, actor, tenant_id, target_type, target, request_id,
+                                             data)
+                   SELECT 'auth', $17, 'client', $18, $19, 'client', $18, $20,
+                          jsonb_build_object('kind', $3::text, 'user', user_id, 'scopes', $6::text[])
+                   FROM made
                )
                SELECT CASE WHEN EXISTS (SELECT FROM made) THEN 0
                            WHEN (SELECT number FROM open) < $15 THEN 1 ELSE 2 END AS "outcome!""#,
             new.poll.as_slice(),
             new.person.as_slice(),
             new.kind.as_str(),
-            new.client.0,
+            new.client.key.0,
             new.user.map(|user| user.0),
             &new.scopes.to_vec(),
             new.audiences,
@@ -182,6 +193,10 @@ impl Store {
             f64::from(new.lifetime_s),
             i64::from(*most),
             new.details.map(Json) as _,
+            Event::RequestBegun.as_str(),
+            new.client.id.as_str(),
+            new.client.tenant.map(|tenant| tenant.0),
+            new.request_id,
         )
         .fetch_one(&mut *transaction)
         .await?;
@@ -319,4 +334,19 @@ impl Store {
             _ => Redeemed::Lost,
         })
     }
+}
+
+/// Waits for whoever begins a request of the same quota, then for whoever asks the same person: in this order
+/// everywhere. Of nobody there is no second turn, but the same work.
+async fn take_turns(
+    transaction: &mut PgTransaction<'_>,
+    new: &NewRequest<'_>,
+) -> Result<(), StoreError> {
+    let quota = new.quota.0.as_slice();
+    let whose = new.user.as_ref().map_or(quota, |user| user.0.as_bytes());
+    for subject in [quota, whose] {
+        let turn = subject.last_chunk().map_or(0, |turn| i64::from_be_bytes(*turn));
+        sqlx::query!("SELECT pg_advisory_xact_lock($1)", turn).execute(&mut **transaction).await?;
+    }
+    Ok(())
 }

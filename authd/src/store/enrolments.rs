@@ -1,7 +1,7 @@
 //! One-time links that set a password.
 
 use oauth::Hashed;
-use oauth::secret::Enrolment;
+use oauth::secret::{Browser, Enrolment};
 use secrecy::{ExposeSecret as _, SecretString};
 use store::audit::Event;
 
@@ -16,6 +16,15 @@ pub(crate) struct Reset<'a> {
     pub(crate) token: Hashed<Enrolment>,
     /// Where the token leads, in clear: it waits in the outbox until the courier has delivered it.
     pub(crate) link: &'a SecretString,
+    pub(crate) request_id: &'a str,
+}
+
+/// The gate's arguments.
+pub(crate) struct Enrol<'a> {
+    pub(crate) token: Hashed<Enrolment>,
+    pub(crate) password_hash: &'a SecretString,
+    /// Whoever has the account's mail is no stranger to it, however many guesses others have made (W132).
+    pub(crate) browser: Hashed<Browser>,
     pub(crate) request_id: &'a str,
 }
 
@@ -71,17 +80,12 @@ impl Store {
     ///
     /// Spends the link and sets the password, once. Every other open link of the account is spent
     /// with it, and its sessions end (W44). `false`: somebody else was faster, or it was no link.
-    pub(crate) async fn enrol(
-        &self,
-        token: Hashed<Enrolment>,
-        password_hash: &str,
-        request_id: &str,
-    ) -> Result<bool, StoreError> {
+    pub(crate) async fn enrol(&self, enrol: &Enrol<'_>) -> Result<bool, StoreError> {
         let mut transaction = self.pool.begin().await?;
         sqlx::query!(
             r#"SELECT c.user_id FROM credentials c JOIN enrolments e ON e.user_id = c.user_id
                WHERE e.token_hash = $1 FOR UPDATE OF c"#,
-            token.as_bytes()
+            enrol.token.as_bytes()
         )
         .fetch_optional(&mut *transaction)
         .await?;
@@ -103,15 +107,19 @@ impl Store {
                ), killed AS (
                    UPDATE grants SET revoked_at = now(), revoke_reason = 'password_change'
                    WHERE user_id IN (SELECT user_id FROM spent) AND revoked_at IS NULL
+               ), known AS (
+                   INSERT INTO known_browsers (user_id, browser_hash) SELECT user_id, $5 FROM spent
+                   ON CONFLICT (user_id, browser_hash) DO UPDATE SET last_at = now()
                ), audited AS (
                    INSERT INTO audit_events (plane, type, actor_type, actor, target_type, target, request_id)
                    SELECT 'auth', $3, 'user', user_id::text, 'user', user_id::text, $4 FROM spent
                )
                SELECT count(*) AS "count!" FROM spent"#,
-            token.as_bytes(),
-            password_hash,
+            enrol.token.as_bytes(),
+            enrol.password_hash.expose_secret(),
             Event::Enrolled.as_str(),
-            request_id,
+            enrol.request_id,
+            enrol.browser.as_bytes(),
         )
         .fetch_one(&mut *transaction)
         .await?;

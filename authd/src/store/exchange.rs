@@ -129,8 +129,12 @@ impl Store {
                    FROM live_clients c, issued
                    WHERE c.id = $2
                      AND (SELECT count(*) FROM live_grants g WHERE g.id = ANY ($12)) = cardinality($12::uuid[])
-                     AND (SELECT count(*) FROM access_tokens a WHERE a.token_hash = ANY ($14) AND a.revoked_at IS NULL
-                          AND a.expires_at > now()) = cardinality($14::bytea[])
+                     AND (SELECT count(*) FROM access_tokens a JOIN grants p ON p.id = a.grant_id
+                              JOIN clients k ON k.id = p.client AND still_registered(k.metadata, a.scopes)
+                          WHERE a.token_hash = ANY ($14) AND a.revoked_at IS NULL
+                            AND a.expires_at > now()) = cardinality($14::bytea[])
+                     AND ($21 <> 'impersonation' OR NOT EXISTS (
+                         SELECT FROM role_assignments r WHERE r.user_id = $3 AND r.role <> 'tenant_member'))
                    RETURNING id
                ), access AS (
                    INSERT INTO access_tokens (jti, token_hash, grant_id, scopes, audiences, issued_at,

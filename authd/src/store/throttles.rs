@@ -40,6 +40,11 @@ impl Store {
     pub(crate) async fn release(&self, keys: &[Key]) -> Result<(), StoreError> {
         release_in(&self.pool, keys).await
     }
+
+    /// The attempt was not made: every key gets it back.
+    pub(crate) async fn refund(&self, keys: &[Key]) -> Result<(), StoreError> {
+        give_back(&self.pool, keys, &vec![false; keys.len()]).await
+    }
 }
 
 fn was_refused(error: &sqlx::Error) -> bool {
@@ -129,9 +134,18 @@ async fn release_in(executor: impl PgExecutor<'_>, keys: &[Key]) -> Result<(), S
     if given.is_empty() {
         return Ok(());
     }
-    let columns = Columns::of(&given);
     let all: Vec<bool> =
         given.iter().map(|key| key.door().given_back() == GivenBack::All).collect();
+    give_back(executor, &given, &all).await
+}
+
+/// Of each key everything, or one attempt.
+async fn give_back(
+    executor: impl PgExecutor<'_>,
+    keys: &[Key],
+    all: &[bool],
+) -> Result<(), StoreError> {
+    let columns = Columns::of(keys);
     sqlx::query!(
         r#"WITH wanted AS (
                SELECT * FROM unnest($1::bytea[], $2::int[], $3::bool[]) AS w (key, free, everything)
@@ -145,7 +159,7 @@ async fn release_in(executor: impl PgExecutor<'_>, keys: &[Key]) -> Result<(), S
                WHERE w.key = t.key)"#,
         columns.hashes.as_slice() as &[&[u8]],
         &columns.free,
-        &all,
+        all,
     )
     .execute(executor)
     .await?;

@@ -24,7 +24,7 @@ pub(crate) enum Revoked {
 }
 
 impl Store {
-    /// A live access or refresh token.
+    /// A live access or refresh token, of a client that may still ask for what it says (W33).
     pub(crate) async fn live_token(
         &self,
         hash: Hashed<Access>,
@@ -41,7 +41,8 @@ impl Store {
                    LEFT JOIN access_tokens a ON a.token_hash = asked.hash AND a.revoked_at IS NULL AND a.expires_at > now()
                    LEFT JOIN refresh_tokens r ON r.token_hash = asked.hash AND r.rotated_at IS NULL
                    JOIN live_grants g ON g.id = coalesce(a.grant_id, r.grant_id)
-                   JOIN clients c ON c.id = g.client"#,
+                   JOIN clients c ON c.id = g.client
+                       AND still_registered(c.metadata, coalesce(a.scopes, g.scopes))"#,
             hash.as_bytes()
         )
         .fetch_optional(&self.pool)
@@ -77,7 +78,7 @@ impl Store {
             r#"SELECT g.sub AS "sub!", a.scopes, u.email AS "email?", u.email_verified AS "email_verified?", u.name,
                    u.given_name, u.family_name, u.picture, u.locale
                FROM access_tokens a JOIN live_grants g ON g.id = a.grant_id
-                   JOIN live_clients c ON c.id = g.client AND c.issuer = $2
+                   JOIN live_clients c ON c.id = g.client AND c.issuer = $2 AND still_registered(c.metadata, a.scopes)
                    LEFT JOIN users u ON u.id = g.user_id
                WHERE a.token_hash = $1 AND a.revoked_at IS NULL AND a.expires_at > now()"#,
             hash.as_bytes(),
@@ -108,11 +109,11 @@ impl Store {
     ) -> Result<Revoked, StoreError> {
         let foreign = sqlx::query_scalar!(
             r#"WITH found AS (
-                   SELECT a.jti, a.grant_id, g.client FROM access_tokens a JOIN grants g ON g.id = a.grant_id
-                   WHERE a.token_hash = $1
+                   SELECT a.jti, a.grant_id, g.client, a.revoked_at IS NULL AND a.expires_at > now() AS alive
+                   FROM access_tokens a JOIN grants g ON g.id = a.grant_id WHERE a.token_hash = $1
                    UNION ALL
-                   SELECT NULL, r.grant_id, g.client FROM refresh_tokens r JOIN grants g ON g.id = r.grant_id
-                   WHERE r.token_hash = $1
+                   SELECT NULL, r.grant_id, g.client, r.rotated_at IS NULL
+                   FROM refresh_tokens r JOIN grants g ON g.id = r.grant_id WHERE r.token_hash = $1
                ), access AS (
                    UPDATE access_tokens SET revoked_at = now()
                    WHERE jti IN (SELECT jti FROM found WHERE client = $2) AND revoked_at IS NULL
@@ -127,7 +128,8 @@ impl Store {
                    FROM (SELECT 'access_token' AS kind, jti AS id FROM access
                          UNION ALL SELECT 'grant', id FROM family) effect
                )
-               SELECT count(*) AS "count!" FROM found WHERE client <> $2"#,
+               SELECT count(*) AS "count!" FROM found JOIN live_grants g ON g.id = grant_id
+               WHERE found.client <> $2 AND alive"#,
             hash.as_bytes(),
             client.0,
             client_id.as_str(),

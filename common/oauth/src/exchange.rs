@@ -218,7 +218,10 @@ pub fn exchange(
         ));
     }
     let scopes = narrowed(client, &subject.scopes, request.scopes.as_ref())?;
-    let details = Details::narrow_granted(subject.details.as_ref(), request.details.as_ref())?
+    // As with scopes: what the subject token has, of what the client is registered for (W64).
+    let types = &client.metadata.authorization_details_types;
+    let granted = subject.details.as_ref().map(|details| details.of_types(types));
+    let details = Details::narrow_granted(granted.as_ref(), request.details.as_ref())?
         .map(|details| details.visible_to(&audiences))
         .filter(|details| !details.is_empty());
     let act = match mode {

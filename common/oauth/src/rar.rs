@@ -218,6 +218,12 @@ impl Details {
         };
         Self(self.0.iter().filter(visible).cloned().collect())
     }
+
+    /// The elements of these types.
+    #[must_use]
+    pub fn of_types(&self, types: &BTreeSet<String>) -> Self {
+        Self(self.0.iter().filter(|element| types.contains(element.kind())).cloned().collect())
+    }
 }
 
 impl TryFrom<Vec<Value>> for Details {

@@ -33,6 +33,8 @@ pub enum Door {
     /// A client's authentication, by client and source network. Its secret is not guessable and its success is
     /// the rule, so it is counted when it has failed.
     Client,
+    /// A network's failures to authenticate as any client, or as none that there is (W136).
+    ClientNetwork,
     /// A device's user code, by session.
     UserCode,
     /// A device's user code, by source network.
@@ -84,12 +86,13 @@ const fn hourly(most: u32) -> Budget {
 
 impl Door {
     /// Every door.
-    pub const ALL: [Self; 10] = [
+    pub const ALL: [Self; 11] = [
         Self::Password,
         Self::PasswordKnown,
         Self::Account,
         Self::Address,
         Self::Client,
+        Self::ClientNetwork,
         Self::UserCode,
         Self::UserCodeNetwork,
         Self::Reset,
@@ -102,7 +105,7 @@ impl Door {
         match self {
             Self::Password | Self::PasswordKnown => slower(5, 900),
             Self::Account => slower(50, HOUR_S),
-            Self::Address => slower(100, HOUR_S),
+            Self::Address | Self::ClientNetwork => slower(100, HOUR_S),
             Self::Client => slower(20, 900),
             Self::UserCode => slower(5, HOUR_S),
             Self::UserCodeNetwork => hourly(50),
@@ -119,6 +122,7 @@ impl Door {
             Self::Account
             | Self::Address
             | Self::Client
+            | Self::ClientNetwork
             | Self::UserCode
             | Self::UserCodeNetwork
             | Self::Completion => GivenBack::One,
@@ -134,6 +138,7 @@ impl Door {
             Self::Account => "account",
             Self::Address => "address",
             Self::Client => "client",
+            Self::ClientNetwork => "client-network",
             Self::UserCode => "user-code",
             Self::UserCodeNetwork => "user-code-network",
             Self::Reset => "reset",

@@ -63,6 +63,8 @@ events! {
     MachineGranted = "tokens.granted",
     /// A client exchanged a token for another.
     TokensExchanged = "tokens.exchanged",
+    /// A device, or an application on behalf of a person, began to wait for an approval.
+    RequestBegun = "request.begun",
     /// A person let a device or application in that had asked from elsewhere.
     RequestApproved = "request.approved",
     /// A person refused one.

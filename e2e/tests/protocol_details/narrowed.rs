@@ -182,6 +182,11 @@ fn w64_a_poll_gives_less_and_not_more() {
 #[test]
 fn w64_w66_an_exchange_gives_less_and_only_what_its_audience_is_concerned_with() {
     let stand = alone();
+    let registered = |types: &Value| {
+        let text = format!("jsonb_set(metadata, '{{authorization_details_types}}', '{types}')");
+        sql(&stand, &format!("UPDATE clients SET metadata = {text} WHERE client_id = 'broker'"));
+    };
+    registered(&json!(["payment", OPEN]));
     let all = json!([
         payment(&json!({ "actions": ["initiate", "status"], "locations": ["orders-api"] })),
         payment(&json!({ "actions": ["initiate", "status"], "locations": [OTHER] })),
@@ -238,6 +243,12 @@ fn w64_w66_an_exchange_gives_less_and_only_what_its_audience_is_concerned_with()
     };
     assert_tok(&form(&json!([all[1]]).to_string()), "invalid_authorization_details");
     assert_eq!(Tokens::of(&form("")).reply[WISH], json!([all[2]]));
+    // And no more than the client that exchanges is registered for: unasked it goes, asked for it is refused.
+    registered(&json!(["payment"]));
+    assert_eq!(Tokens::of(&exchange(None)).reply[WISH], json!([all[1]]));
+    registered(&json!([]));
+    assert_eq!(Tokens::of(&exchange(None)).reply.get(WISH), None);
+    assert_tok(&exchange(Some(&json!([all[1]]))), "invalid_authorization_details");
 }
 
 #[test]

@@ -155,14 +155,23 @@ fn w67_nobody_is_taken_for_somebody_who_administers() {
         "SELECT name, scope FROM roles WHERE name NOT IN ('tenant_member', 'tenant_owner')",
     );
     assert!(roles.lines().count() >= 2, "{roles}");
-    for role in roles.lines() {
+    // Whoever administers another tenant appears nowhere in the power of this one's clients either.
+    let at_rival = format!(
+        "FROM tenants t, users u WHERE t.slug = 'rival' AND u.email = '{BEN}' ON CONFLICT DO NOTHING"
+    );
+    sql(
+        &stand,
+        &format!("INSERT INTO memberships (tenant_id, user_id) SELECT t.id, u.id {at_rival}"),
+    );
+    let everywhere = roles.lines().flat_map(|role| {
         let (name, scope) = role.split_once('|').unwrap();
-        println!("{name}");
+        let tenants: &[&str] = if scope == "platform" { &[""] } else { &["acme", "rival"] };
+        tenants.iter().map(move |tenant| (name, scope, *tenant))
+    });
+    for (name, scope, tenant) in everywhere {
+        println!("{name} {tenant}");
         exchanged(&exchange(&stand, MASK, &ben.access, &[]));
-        let tenant = match scope {
-            "platform" => "NULL",
-            _ => "(SELECT id FROM tenants WHERE slug = 'acme')",
-        };
+        let tenant = format!("(SELECT id FROM tenants WHERE slug = '{tenant}')");
         sql(
             &stand,
             &format!(
@@ -174,6 +183,9 @@ fn w67_nobody_is_taken_for_somebody_who_administers() {
         sql(&stand, &format!("DELETE FROM role_assignments WHERE role = '{name}'"));
     }
     exchanged(&exchange(&stand, MASK, &ben.access, &[]));
+    let of_ben = format!("user_id = (SELECT id FROM users WHERE email = '{BEN}')");
+    let at_rival = "tenant_id = (SELECT id FROM tenants WHERE slug = 'rival')";
+    sql(&stand, &format!("DELETE FROM memberships WHERE {of_ben} AND {at_rival}"));
 }
 
 #[test]

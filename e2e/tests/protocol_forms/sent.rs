@@ -16,8 +16,6 @@ fn w93_a_form_has_one_type_at_every_endpoint() {
             let answer = good.send(&mut wire, kind, (good.path, &body));
             assert_no_token(&answer);
             match good.path {
-                // A body that is no form is none, and there is no token then (RFC 6750 §2.2).
-                "/oauth/userinfo" => assert_eq!(answer.status, 401, "{what}"),
                 // No redirect is safe, and nothing that could be read as one.
                 "/oauth/authorize" => assert_page(&answer),
                 _ => assert_eq!(answer.status, 415, "{what}: {}", answer.text()),
@@ -106,8 +104,6 @@ fn refused(good: &Good, name: &str, answer: &Response, what: &str) {
 #[track_caller]
 fn beside(good: &Good, name: &str, answer: &Response) {
     match (good.reader, good.path) {
-        // It reads one parameter, and none of these.
-        (_, "/oauth/userinfo") => assert_eq!(answer.status, 200, "{name}"),
         // Who asks comes before what is asked, and two proofs are none.
         (Reader::Machine, _) if name.starts_with("client_") => {
             assert!(

@@ -49,6 +49,19 @@ pub(crate) fn posted() -> BTreeSet<&'static str> {
         .collect()
 }
 
+/// Those at which a client authenticates: who posts to the others is a person, a bearer, or nobody in particular.
+pub(crate) fn client_doors() -> Vec<&'static str> {
+    assert_complete();
+    let others =
+        ["/oauth/authorize", "/oauth/userinfo", "/oauth/logout", "/oauth/bc-authorize/complete"];
+    let doors: Vec<&str> = posted()
+        .into_iter()
+        .filter(|path| path.starts_with("/oauth/") && !others.contains(path))
+        .collect();
+    assert!(doors.len() >= 6, "{doors:?}");
+    doors
+}
+
 /// No route of authd's is missing here, and none is here that is no route.
 #[track_caller]
 pub(crate) fn assert_complete() {

@@ -71,6 +71,22 @@ async fn w130_of_64_parallel_attempts_on_two_nodes_exactly_the_budget_begins(poo
     assert_eq!(at_once(&pool, (0..64).map(|_| keys.to_vec())).await, 1);
 }
 
+/// Whoever was turned away before anything was verified has lost nothing, and washed nothing away.
+#[sqlx::test(migrator = "::store::schema::MIGRATOR")]
+async fn w132_an_attempt_that_was_not_made_is_given_back_and_no_other(pool: PgPool) {
+    let (node, keys) = (node(&pool), stranger("ana@example.org", "192.0.2.1"));
+    for _ in 0..2 {
+        assert_eq!(node.reserve(&keys).await.unwrap(), Admission::Admitted);
+    }
+    for _ in 0..20 {
+        assert_eq!(node.reserve(&keys).await.unwrap(), Admission::Admitted);
+        node.refund(&keys).await.unwrap();
+    }
+    for key in &keys {
+        assert_eq!(attempts(&pool, key).await, 2, "{key:?}");
+    }
+}
+
 #[sqlx::test(migrator = "::store::schema::MIGRATOR")]
 async fn w130_many_sources_at_once_share_the_budget_of_the_account(pool: PgPool) {
     let from = |n: usize| stranger("ana@example.org", &format!("192.0.2.{n}")).to_vec();
