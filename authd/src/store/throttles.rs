@@ -62,6 +62,7 @@ struct Columns<'a> {
     first_s: Vec<i32>,
     longest_s: Vec<i32>,
     forget_s: Vec<i32>,
+    leak_s: Vec<i32>,
 }
 
 impl<'a> Columns<'a> {
@@ -75,6 +76,7 @@ impl<'a> Columns<'a> {
             first_s: column(|budget| budget.first_delay_s),
             longest_s: column(|budget| budget.longest_delay_s),
             forget_s: column(|budget| budget.forget_s),
+            leak_s: column(|budget| budget.leak_s),
         }
     }
 }
@@ -89,8 +91,8 @@ async fn reserve_in(executor: impl PgExecutor<'_>, keys: &[Key]) -> Result<Admis
     let columns = Columns::of(keys);
     let row = sqlx::query!(
         r#"WITH wanted AS (
-               SELECT * FROM unnest($1::bytea[], $2::int[], $3::int[], $4::int[], $5::int[])
-                   AS w (key, free, first_s, longest_s, forget_s)
+               SELECT * FROM unnest($1::bytea[], $2::int[], $3::int[], $4::int[], $5::int[], $6::int[])
+                   AS w (key, free, first_s, longest_s, forget_s, leak_s)
            ), refused AS (
                SELECT max(ceil(extract(epoch FROM t.blocked_until - now())))::bigint AS wait_s
                FROM throttles t JOIN wanted w ON w.key = t.key WHERE t.blocked_until > now()
@@ -99,13 +101,18 @@ async fn reserve_in(executor: impl PgExecutor<'_>, keys: &[Key]) -> Result<Admis
                SELECT w.key, 1, now(), CASE WHEN w.free <= 1 THEN now() + make_interval(secs => w.first_s) END
                FROM wanted w WHERE (SELECT wait_s FROM refused) IS NULL ORDER BY w.key
                ON CONFLICT (key) DO UPDATE SET (attempts, last_at, blocked_until) = (
-                   SELECT CASE WHEN t.blocked_until > now() THEN -1 ELSE a.attempts END, now(),
-                       CASE WHEN a.attempts >= w.free THEN now() + make_interval(secs =>
-                           least(w.first_s * power(2, least(a.attempts - w.free, 31)), w.longest_s)) END
+                   SELECT CASE WHEN t.blocked_until > now() THEN -1 ELSE r.attempts + 1 END,
+                       CASE WHEN r.attempts > 0 AND w.leak_s > 0
+                           THEN least(t.last_at + make_interval(secs => l.leaked * w.leak_s), now()) ELSE now() END,
+                       CASE WHEN r.attempts + 1 >= w.free THEN now() + make_interval(secs =>
+                           least(w.first_s * power(2, least(r.attempts + 1 - w.free, 31)), w.longest_s)) END
                    FROM wanted w CROSS JOIN LATERAL (
+                       SELECT greatest(coalesce(floor(extract(epoch FROM now() - t.last_at) / nullif(w.leak_s, 0)), 0),
+                           0)::bigint AS leaked
+                   ) l CROSS JOIN LATERAL (
                        SELECT CASE WHEN t.last_at + make_interval(secs => w.forget_s) > now()
-                           THEN t.attempts + 1 ELSE 1 END AS attempts
-                   ) a
+                           THEN greatest(t.attempts - l.leaked, 0) ELSE 0 END::int AS attempts
+                   ) r
                    WHERE w.key = t.key)
                RETURNING 1
            )
@@ -115,6 +122,7 @@ async fn reserve_in(executor: impl PgExecutor<'_>, keys: &[Key]) -> Result<Admis
         &columns.first_s,
         &columns.longest_s,
         &columns.forget_s,
+        &columns.leak_s,
     )
     .fetch_one(executor)
     .await?;

@@ -4,8 +4,8 @@
 //! attempt is refused and leaves no trace. Otherwise it is admitted and counted, and the one that uses up the
 //! last free place, like every one after it, shuts the door behind itself: first for `first_delay_s`, then twice
 //! as long each time, `longest_delay_s` at most. So however many begin at once, exactly `free` are admitted,
-//! and later ones pass one by one. A counter without an attempt for `forget_s` starts anew. Success gives back
-//! what [`Door::given_back`] says; nothing else ever does.
+//! and later ones pass one by one. A counter without an attempt for `forget_s` starts anew, and one that leaks forgets
+//! an attempt each `leak_s`. Success gives back what [`Door::given_back`] says; nothing else ever does.
 //!
 //! [`verdict`] is that rule as a function. Nodes share counters, so authd applies it in SQL under a row lock; a
 //! test of the gate holds the two against each other.
@@ -58,6 +58,8 @@ pub struct Budget {
     pub longest_delay_s: u32,
     /// Seconds without an attempt after which there was none.
     pub forget_s: u32,
+    /// Seconds after which one attempt is forgotten although others go on; 0: none is.
+    pub leak_s: u32,
 }
 
 /// What success gives back.
@@ -76,12 +78,18 @@ const HOUR_S: u32 = 3600;
 
 /// `free` attempts, then a delay from half a minute to a quarter of an hour.
 const fn slower(free: u32, forget_s: u32) -> Budget {
-    Budget { free, first_delay_s: 30, longest_delay_s: 900, forget_s }
+    Budget { free, first_delay_s: 30, longest_delay_s: 900, forget_s, leak_s: 0 }
 }
 
 /// `most` attempts in any hour.
 const fn hourly(most: u32) -> Budget {
-    Budget { free: most, first_delay_s: HOUR_S, longest_delay_s: HOUR_S, forget_s: HOUR_S }
+    Budget {
+        free: most,
+        first_delay_s: HOUR_S,
+        longest_delay_s: HOUR_S,
+        forget_s: HOUR_S,
+        leak_s: 0,
+    }
 }
 
 impl Door {
@@ -105,7 +113,10 @@ impl Door {
         match self {
             Self::Password | Self::PasswordKnown => slower(5, 900),
             Self::Account => slower(50, HOUR_S),
-            Self::Address | Self::ClientNetwork => slower(100, HOUR_S),
+            // Behind one address people come and go at all hours, right passwords among the wrong ones: waiting for
+            // a quiet hour would keep the failures of weeks.
+            Self::Address => Budget { leak_s: 300, ..slower(100, HOUR_S) },
+            Self::ClientNetwork => slower(100, HOUR_S),
             Self::Client => slower(20, 900),
             Self::UserCode => slower(5, HOUR_S),
             Self::UserCodeNetwork => hourly(50),
@@ -211,7 +222,7 @@ pub fn at(who: &str, network: IpAddr) -> String {
 pub struct Counter {
     /// Attempts since it was last forgotten.
     pub attempts: u32,
-    /// When the last one began.
+    /// When the last one began; at a door that leaks, when the last one was forgotten.
     pub last_at: Timestamp,
     /// When the next may begin.
     pub blocked_until: Option<Timestamp>,
@@ -234,13 +245,24 @@ pub fn verdict(budget: &Budget, counter: Option<Counter>, now: Timestamp) -> Ver
     {
         return Verdict::Wait(u32::try_from(until.since(now)).unwrap_or(u32::MAX));
     }
-    let before = counter
-        .filter(|counter| counter.last_at.plus(budget.forget_s) > now)
-        .map_or(0, |counter| counter.attempts);
+    let (before, last_at) = counter.map_or((0, now), |counter| remembered(budget, counter, now));
     let attempts = before.saturating_add(1);
     let blocked_until =
         attempts.checked_sub(budget.free).map(|beyond| now.plus(delay_s(budget, beyond)));
-    Verdict::Admitted(Counter { attempts, last_at: now, blocked_until })
+    Verdict::Admitted(Counter { attempts, last_at, blocked_until })
+}
+
+/// The attempts that still count, and from when the next one is forgotten.
+fn remembered(budget: &Budget, counter: Counter, now: Timestamp) -> (u32, Timestamp) {
+    if counter.last_at.plus(budget.forget_s) <= now {
+        return (0, now);
+    }
+    let passed = u32::try_from(now.since(counter.last_at)).unwrap_or(0);
+    let Some(leaked) = passed.checked_div(budget.leak_s) else { return (counter.attempts, now) };
+    match counter.attempts.saturating_sub(leaked) {
+        0 => (0, now),
+        left => (left, counter.last_at.plus(leaked.saturating_mul(budget.leak_s)).min(now)),
+    }
 }
 
 /// How long the door stays shut after `beyond` attempts past the last free one.
@@ -311,6 +333,29 @@ mod tests {
         }
         let Verdict::Admitted(next) = verdict(&budget, counter, NOON.plus(30)) else { panic!() };
         assert_eq!((next.attempts, next.blocked_until), (6, Some(NOON.plus(90))));
+    }
+
+    /// An office behind one address after a hundred mistakes: whoever signs in rightly, every half minute, waits no
+    /// more once five minutes have passed; and guesses get no faster than the door leaks.
+    #[test]
+    fn w132_a_network_that_is_used_all_the_time_is_not_shut_for_ever() {
+        let budget = Door::Address.budget();
+        let mut counter = None;
+        for _ in 0..100 {
+            let Verdict::Admitted(next) = verdict(&budget, counter, NOON) else { panic!() };
+            counter = Some(next);
+        }
+        let mut waits = Vec::new();
+        for at in (0..7200).step_by(30) {
+            match verdict(&budget, counter, NOON.plus(at)) {
+                Verdict::Admitted(next) => counter = Some(released(Door::Address, next)),
+                Verdict::Wait(_) => waits.push(at),
+            }
+        }
+        assert!(waits.iter().all(|at| *at < 600), "{waits:?}");
+        let every_second: Vec<u32> = (0..86_400).collect();
+        let guesses = admitted(&budget, &every_second).len();
+        assert!(guesses < 100 + 24 * 20, "{guesses} in a day");
     }
 
     #[test]
@@ -385,7 +430,8 @@ mod tests {
                         };
                     }
                     Verdict::Admitted(next) => {
-                        prop_assert!(next.attempts >= 1 && next.last_at == now);
+                        prop_assert!(next.attempts >= 1 && next.last_at <= now);
+                        prop_assert!(now.since(next.last_at) <= u64::from(door.budget().leak_s));
                         prop_assert_eq!(next.blocked_until.is_some(), next.attempts >= door.budget().free);
                     }
                 }
