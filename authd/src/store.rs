@@ -34,7 +34,7 @@ pub(crate) use exchange::Exchange;
 pub(crate) use interactions::{IssueCode, Visit};
 pub(crate) use invitations::InvitationLine;
 pub(crate) use machine::MachineGrant;
-pub(crate) use refresh::{Rotate, Rotated};
+pub(crate) use refresh::{Misuse, Rotate, Rotated};
 pub(crate) use sessions::{NewSession, SessionRow};
 pub(crate) use throttles::Admission;
 pub(crate) use tokens::Revoked;

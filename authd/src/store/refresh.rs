@@ -49,6 +49,15 @@ pub(crate) enum Rotated {
     Dead,
 }
 
+/// What makes a refresh token end its family.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Misuse {
+    /// Another authenticated client presented it (W38).
+    Stolen,
+    /// It was spent before (W36).
+    Reused,
+}
+
 impl Store {
     /// One round trip: client, secrets, clock, token, grant.
     pub(crate) async fn read_refresh(
@@ -110,17 +119,22 @@ impl Store {
         Ok(outcome)
     }
 
-    /// Another authenticated client presented the token: the family dies (W38).
-    pub(crate) async fn stolen(
+    /// Ends a family, if it lives: `client` presented a token of it that it should not have.
+    pub(crate) async fn end_family(
         &self,
         grant: GrantId,
+        misuse: Misuse,
         client: &ClientId,
         request_id: &str,
     ) -> Result<(), StoreError> {
+        let (reason, event) = match misuse {
+            Misuse::Stolen => ("refresh_stolen", Event::RefreshStolen),
+            Misuse::Reused => ("refresh_reuse", Event::RefreshReused),
+        };
         sqlx::query!(
             r#"WITH killed AS (
-                   UPDATE grants SET revoked_at = now(), revoke_reason = 'refresh_stolen'
-                   WHERE id = $1 AND revoked_at IS NULL RETURNING id, client
+                   UPDATE grants SET revoked_at = now(), revoke_reason = $5
+                   WHERE id IN (SELECT id FROM live_grants WHERE id = $1) AND revoked_at IS NULL RETURNING id, client
                )
                INSERT INTO audit_events (plane, type, actor_type, actor, tenant_id, target_type, target, request_id)
                SELECT 'auth', $4, 'client', $2, c.tenant_id, 'grant', k.id::text, $3
@@ -128,7 +142,8 @@ impl Store {
             grant.0,
             client.as_str(),
             request_id,
-            Event::RefreshStolen.as_str(),
+            event.as_str(),
+            reason,
         )
         .execute(&self.pool)
         .await?;

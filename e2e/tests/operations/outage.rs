@@ -114,6 +114,23 @@ fn f16_without_keyd_signing_waits_then_says_503_and_everything_else_goes_on() {
 }
 
 #[test]
+fn f16_w36_without_keyd_a_replay_ends_its_family_all_the_same() {
+    let _cluster = beside_others();
+    let mut stand = populated(&Options::default());
+    let mut purse = Purse::of(&stand);
+    let renewed = purse.refresh().expect(200).json();
+    stand.node(0).keyd.stop();
+    let replayed = purse.refresh();
+    assert_eq!(replayed.status, 400, "{}", replayed.text());
+    let mut client = stand.client();
+    let asked = purse.party.introspect(&mut client, text(&renewed, "access_token"));
+    assert_eq!(asked.expect(200).json()["active"], false);
+    let told = "SELECT count(*) FROM audit_events WHERE type = 'refresh.reused'";
+    assert_eq!(crate::owner(&stand, told), "1");
+    stand.node(0).keyd.start();
+}
+
+#[test]
 fn f16_a_request_that_waits_for_keyd_is_answered_when_it_returns() {
     let _cluster = beside_others();
     let mut stand = populated(&Options::default());

@@ -12,7 +12,7 @@ use super::{authenticate, check_grant};
 use crate::app::secret;
 use crate::failure::Failure;
 use crate::issuer::Site;
-use crate::store::{Rotate, Rotated};
+use crate::store::{Misuse, Rotate, Rotated};
 
 pub(super) async fn rotate(
     app: &Site<'_>,
@@ -31,7 +31,8 @@ pub(super) async fn rotate(
     let narrowed = match oauth::refresh::narrow(&found.stored, &wanted, &client, app.issuer()) {
         Ok(narrowed) => narrowed,
         Err(Refused::Stolen) => {
-            app.store.stolen(found.id, &client.id, request.id.as_str()).await?;
+            let id = request.id.as_str();
+            app.store.end_family(found.id, Misuse::Stolen, &client.id, id).await?;
             return Err(Error::grant().into());
         }
         // A spent token is a replay whatever else is wrong with the request; the gate will say so.
@@ -45,6 +46,12 @@ pub(super) async fn rotate(
         },
     };
     check_grant(&client, GrantType::RefreshToken)?;
+    // A replay needs no signature to be one: it costs the token nothing, and ends the family although keyd is away.
+    if found.spent && client.metadata.refresh_retry_s == 0 {
+        let id = request.id.as_str();
+        app.store.end_family(found.id, Misuse::Reused, &client.id, id).await?;
+        return Err(Error::grant().into());
+    }
     let draft = Draft {
         holder: &found.holder,
         scopes: narrowed.scopes,
