@@ -147,9 +147,11 @@ fn w45_a_session_is_a_hashed_secret_in_a_host_cookie() {
     let answer = browser.client().post(&login, &form);
     let lines = page.response.values("set-cookie").chain(answer.expect(303).values("set-cookie"));
     let set: Vec<String> = lines.map(str::to_owned).collect();
-    assert_eq!(set.len(), 2, "{set:?}");
+    assert_eq!(set.len(), 3, "the browser's, renewed by the sign-in, and the session's: {set:?}");
     for line in &set {
         let lower = line.to_ascii_lowercase();
+        let session = line.starts_with("__Host-opentrusty_session=");
+        assert_eq!(lower.contains("max-age="), !session, "{line}");
         for attribute in ["; path=/", "; secure", "; httponly", "; samesite=lax"] {
             assert!(lower.contains(attribute), "{line}");
         }
