@@ -45,6 +45,17 @@ fn a_succession_that_was_cut_off_is_finished() {
     assert_eq!(steps, [Step::Retire(Kid([1; 16])), Step::Restate(Kid([2; 16]), KeyState::Active)]);
 }
 
+/// A seal is verified for as long as the log exists, and a token can mislay a key for a while.
+#[test]
+fn an_audit_key_that_the_token_does_not_show_is_never_forgotten() {
+    let row =
+        |class| Row { kid: Kid([9; 16]), class, state: KeyState::Retired, retired_at: Some(0) };
+    for (class, forgotten) in [(Class::Token, true), (Class::Audit, false)] {
+        let steps = plan(&[], &[row(class)], &OF_PLATFORM, 1_000_000_000, POLICY);
+        assert_eq!(steps.contains(&Step::Forget(Kid([9; 16]))), forgotten, "{class:?}");
+    }
+}
+
 #[test]
 fn a_key_without_a_row_and_a_row_without_a_key_are_put_right() {
     let orphan = key(1, KeyState::Active, (0, Some(0), None));
