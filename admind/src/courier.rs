@@ -66,7 +66,8 @@ async fn serve(
     resolver: &Resolver,
 ) -> Result<(), Fatal> {
     let url = config.database_url.expose_secret();
-    let pool = ::store::pool(url, config.database_connections, "courier").map_err(Fatal::start)?;
+    let (pool, pulse) =
+        ::store::pool(url, config.database_connections, "courier").map_err(Fatal::start)?;
     let courier = Courier {
         store: Store::new(pool),
         outbound,
@@ -81,7 +82,12 @@ async fn serve(
         () = &mut stop => return Ok(()),
     }
     tracing::info!("the courier is under way");
-    rounds::run(entered, Arc::new(courier), resolver, stop).await
+    let courier = Arc::new(courier);
+    let watched = Arc::clone(&courier);
+    tokio::select! {
+        ended = rounds::run(entered, courier, resolver, stop) => ended,
+        hung = pulse.hung(watched.store.pool()) => Err(Fatal::start(hung)),
+    }
 }
 
 impl Courier {

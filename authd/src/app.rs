@@ -180,6 +180,7 @@ pub(crate) async fn serve(
     listener: TcpListener,
     tls: Arc<Tls>,
     app: Arc<App>,
+    pulse: &::store::Pulse,
 ) -> Result<(), Fatal> {
     let config = &app.config;
     tls.reload_on_change(CERTIFICATES);
@@ -193,5 +194,6 @@ pub(crate) async fn serve(
     tokio::select! {
         ended = web::serve(entered, listener, server, handler, web::terminated()) => ended.map_err(Fatal::start),
         fatal = app.admission() => Err(fatal),
+        hung = pulse.hung(app.store.pool()) => Err(Fatal::start(hung)),
     }
 }

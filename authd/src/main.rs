@@ -57,13 +57,13 @@ fn run() -> Result<(), Fatal> {
     let runtime =
         tokio::runtime::Builder::new_multi_thread().enable_all().build().map_err(Fatal::start)?;
     runtime.block_on(async {
-        let pool = ::store::pool(
+        let (pool, pulse) = ::store::pool(
             config.database_url.expose_secret(),
             config.database_connections,
             "authd",
         )
         .map_err(Fatal::start)?;
         let app = Arc::new(app::App::new(config, pool, keyd_uid)?);
-        app::serve(entered, listener, tls, app).await
+        app::serve(entered, listener, tls, app, &pulse).await
     })
 }

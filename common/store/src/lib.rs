@@ -4,15 +4,17 @@
 #![warn(missing_docs)]
 
 pub mod audit;
+mod hung;
 pub mod schema;
 
 use std::str::FromStr as _;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use sqlx::Connection as _;
 use sqlx::postgres::{PgConnectOptions, PgPoolOptions};
 
+pub use hung::{Hung, Pulse};
 pub use sqlx::PgPool;
 
 /// Longest wait for a free connection: a full pool answers 503 quickly instead of queueing (F9).
@@ -46,15 +48,18 @@ impl std::error::Error for InvalidUrl {}
 /// A pool of `connections`, none of them open yet: a daemon starts in any order with PostgreSQL, and opens them
 /// with [`fill`]. What is open stays open, and is replaced for its age one at a time.
 ///
-/// Every statement is bounded: 2 s to run, 1 s to wait for a lock, 5 s idle inside a transaction.
-pub fn pool(url: &str, connections: u32, program: &str) -> Result<PgPool, InvalidUrl> {
+/// Every statement is bounded: 2 s to run, 1 s to wait for a lock, 5 s idle inside a transaction. By the server: the
+/// [`Pulse`] tells when there is none behind any of the connections.
+pub fn pool(url: &str, connections: u32, program: &str) -> Result<(PgPool, Pulse), InvalidUrl> {
     let options = options(url, program)?.options([
         ("statement_timeout", "2000"),
         ("lock_timeout", "1000"),
         ("idle_in_transaction_session_timeout", "5000"),
     ]);
-    let renewals = Arc::new(Renewals(Mutex::new(Instant::now())));
-    Ok(PgPoolOptions::new()
+    let renewals = Renewals(Mutex::new(Instant::now()));
+    let pulse = Pulse::default();
+    let beats = pulse.clone();
+    let pool = PgPoolOptions::new()
         .min_connections(connections)
         .max_connections(connections)
         .idle_timeout(None)
@@ -71,10 +76,12 @@ pub fn pool(url: &str, connections: u32, program: &str) -> Result<PgPool, Invali
         })
         // What is closed here is opened again at once, by nobody who waits for it.
         .after_release(move |_, meta| {
-            let renewals = Arc::clone(&renewals);
-            Box::pin(async move { Ok(!renewals.is_due(meta.age)) })
+            beats.beat();
+            let keep = !renewals.is_due(meta.age);
+            Box::pin(async move { Ok(keep) })
         })
-        .connect_lazy_with(options))
+        .connect_lazy_with(options);
+    Ok((pool, pulse))
 }
 
 /// When connections are replaced for their age: one at a time. All were opened in the same moment, and all at once

@@ -58,7 +58,7 @@ pub(crate) struct Exchange<H> {
     pub(crate) gate: Option<Arc<Gate>>,
 }
 
-/// Why a request reaches no handler.
+/// Why a request reaches no handler, or gets no answer of one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Refusal {
     Method,
@@ -90,7 +90,7 @@ impl Refusal {
             Self::Body => (StatusCode::PAYLOAD_TOO_LARGE, "body", "the body is too long"),
             Self::SlowBody => (StatusCode::REQUEST_TIMEOUT, "body", "the body took too long"),
             Self::BrokenBody => (StatusCode::BAD_REQUEST, "body", "the body is malformed"),
-            Self::Full => (StatusCode::SERVICE_UNAVAILABLE, "busy", "too much at once; try again"),
+            Self::Full => (StatusCode::SERVICE_UNAVAILABLE, "busy", "busy; try again"),
         };
         let mut response = response::problem(status, code, detail, id);
         match self {
@@ -321,7 +321,8 @@ impl Room {
 }
 
 /// Runs the handler in a task of its own: neither the peer's leaving nor a panic in it can stop
-/// it half way or take the connection's other requests along.
+/// it half way or take the connection's other requests along. Nor does our own patience: whoever waits is told
+/// that it takes too long, and what was begun is not cut off between two of its steps.
 async fn handle<H: Handler>(
     exchange: &Exchange<H>,
     request: Request,
@@ -336,9 +337,14 @@ async fn handle<H: Handler>(
         drop((room, running));
         response
     };
-    let error = match tokio::spawn(task.instrument(span.clone())).await {
-        Ok(response) => return response,
-        Err(error) => error,
+    let task = tokio::spawn(task.instrument(span.clone()));
+    let error = match timeout(exchange.shared.limits.handler, task).await {
+        Ok(Ok(response)) => return response,
+        Ok(Err(error)) => error,
+        Err(_) => {
+            tracing::error!(parent: &span, "a handler takes too long");
+            return Refusal::Full.response(&id);
+        }
     };
     if error.is_panic() {
         PANICS.fetch_add(1, Ordering::Relaxed);

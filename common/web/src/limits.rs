@@ -21,6 +21,8 @@ pub struct Limits {
     pub header_read: Duration,
     /// From the end of the head to the end of the body; later is 408.
     pub body_read: Duration,
+    /// From the end of the body to the handler's response; later is 503. What the handler does goes on.
+    pub handler: Duration,
     /// How long a peer may take no byte of what is written to it.
     pub write_stall: Duration,
     /// From having a response to having handed its last byte to the peer's connection.
@@ -49,6 +51,7 @@ impl Default for Limits {
             handshake: Duration::from_secs(5),
             header_read: Duration::from_secs(5),
             body_read: Duration::from_secs(10),
+            handler: Duration::from_secs(15),
             write_stall: Duration::from_secs(10),
             response_total: Duration::from_secs(60),
             idle: Duration::from_secs(75),

@@ -9,6 +9,7 @@
 
 mod audit;
 mod certificate;
+mod hung;
 mod issuers;
 mod keys;
 mod ledger;

@@ -15,7 +15,7 @@ use crate::{alone, beside_others, jwks, populated, text};
 /// F1: an answer, whatever it is, comes within this.
 const QUICKLY: Duration = Duration::from_secs(3);
 /// Nobody restarts anything; the installation is given this long to find back.
-const BACK: Duration = Duration::from_secs(20);
+pub(crate) const BACK: Duration = Duration::from_secs(20);
 
 /// Every answer is 503 with a time to come back; and it is quick, unless this machine is too busy three times.
 #[track_caller]
@@ -40,16 +40,16 @@ fn unavailable(what: &str, mut ask: impl FnMut() -> Response) {
 }
 
 /// What an outage may cost nothing of: a code and a refresh token, unused.
-struct Purse {
-    party: Party,
+pub(crate) struct Purse {
+    pub(crate) party: Party,
     client: Client,
     code: (String, Pkce),
-    access: String,
+    pub(crate) access: String,
     refresh: String,
 }
 
 impl Purse {
-    fn of(stand: &Stand) -> Self {
+    pub(crate) fn of(stand: &Stand) -> Self {
         let party = app(stand);
         let mut browser = stand.browser();
         let tokens = party.tokens(&mut browser, MEMBER);
@@ -63,23 +63,23 @@ impl Purse {
         }
     }
 
-    fn redeem(&mut self) -> Response {
+    pub(crate) fn redeem(&mut self) -> Response {
         self.party.redeem(&mut self.client, &self.code.0, &self.code.1)
     }
 
-    fn refresh(&mut self) -> Response {
+    pub(crate) fn refresh(&mut self) -> Response {
         self.party.refresh(&mut self.client, &self.refresh)
     }
 
     /// Ask until keyd or PostgreSQL is back; nothing but 503 may come before 200.
-    fn recovers(mut self) {
+    pub(crate) fn recovers(mut self) {
         until("the code is taken", BACK, || answered(&self.redeem()));
         until("the refresh token is taken", BACK, || answered(&self.refresh()));
         assert_eq!(self.redeem().status, 400, "the code was good once");
     }
 }
 
-fn answered(response: &Response) -> Option<()> {
+pub(crate) fn answered(response: &Response) -> Option<()> {
     assert!(matches!(response.status, 200 | 503), "{} {}", response.status, response.text());
     (response.status == 200).then_some(())
 }
@@ -277,7 +277,7 @@ fn f12_connections_that_postgresql_ends_cost_no_more_than_a_503() {
 }
 
 /// The server processes of PostgreSQL that serve `role` in the stand's database, with no test's own among them.
-fn connections(stand: &Stand, role: &str) -> Vec<String> {
+pub(crate) fn connections(stand: &Stand, role: &str) -> Vec<String> {
     let sql = format!(
         "SELECT pid FROM pg_stat_activity
          WHERE datname = current_database() AND usename = '{role}' ORDER BY pid"
@@ -323,10 +323,10 @@ fn f12_connections_that_ended_while_nobody_asked_cost_nothing() {
 }
 
 /// A session of the owner's that holds a lock until it is dropped.
-struct Lock(Child);
+pub(crate) struct Lock(Child);
 
 impl Lock {
-    fn on(stand: &Stand, table: &str) -> Self {
+    pub(crate) fn on(stand: &Stand, table: &str) -> Self {
         let mut psql = Command::new("psql")
             .args(["-X", "-q", "-A", "-t", "-d", stand.database(), "-U", "opentrusty_owner", "-h"])
             .arg(bench().sockets())

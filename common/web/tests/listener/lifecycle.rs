@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
-use crate::support::{PATIENCE, Pair, Stand, read_all, until, write_secret};
+use crate::support::{PATIENCE, Pair, Stand, both, read_all, until, write_secret};
 use rustls::pki_types::CertificateDer;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
@@ -257,4 +257,17 @@ async fn f33_a_request_that_never_finishes_does_not_hold_the_process() {
     stand.stop();
     stand.stopped().await;
     assert!(asking.await.unwrap().is_err());
+}
+
+#[tokio::test]
+async fn f36_a_handler_that_takes_too_long_is_503_and_goes_on() {
+    let stand = Stand::with("slow", Limits { handler: SHORT, ..Limits::default() });
+    for mut client in both(&stand).await {
+        let answer = client.get("/wait").await.unwrap();
+        assert_eq!((answer.status, &answer.headers["retry-after"]), (503, &"1".parse().unwrap()));
+    }
+    assert_eq!(stand.app.finished.load(Ordering::SeqCst), 0);
+    stand.app.release.0.add_permits(2);
+    until("both came to their end", || stand.app.finished.load(Ordering::SeqCst) == 2).await;
+    stand.end().await;
 }

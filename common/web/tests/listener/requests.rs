@@ -2,14 +2,10 @@
 
 use std::sync::atomic::Ordering;
 
-use crate::support::{Client, PATIENCE, Stand, until};
+use crate::support::{PATIENCE, Stand, both, until};
 use http_body_util::Full;
 use tokio::io::AsyncWriteExt as _;
 use web::Limits;
-
-async fn both(stand: &Stand) -> [Client; 2] {
-    [stand.http_1().await, stand.http_2().await]
-}
 
 #[tokio::test]
 async fn both_versions_are_answered_with_every_header() {

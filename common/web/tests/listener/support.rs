@@ -267,6 +267,11 @@ impl Client {
     }
 }
 
+/// A client of each version of HTTP.
+pub(crate) async fn both(stand: &Stand) -> [Client; 2] {
+    [stand.http_1().await, stand.http_2().await]
+}
+
 /// A key and certificate for localhost.
 pub(crate) struct Pair {
     pub(crate) certificate: CertificateDer<'static>,
