@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use oauth::ids::UserId;
-use signer::{Changed, KeySet, SignerError};
+use signer::{Believed, Changed, KeySet, SignerError, Stated};
 use sqlx::PgTransaction;
 use store::audit::Event;
 use uuid::Uuid;
@@ -242,21 +242,20 @@ async fn advance(
 pub(crate) async fn refresh(app: &App) -> Result<Known, Failure> {
     let issuers = app.store.issuers().await?;
     let rows = app.store.key_rows().await?;
-    let loaded = app.signer.load(rows.iter().map(|row| row.sealed.clone()).collect()).await?;
-    let mut keys = app.signer.public_keys().await?;
-    // A keyd that restarted between the two calls knows nothing: plan nothing on that.
-    if keys.is_empty() && loaded.accepted > 0 {
-        return Err(Failure::Unavailable);
-    }
+    let url = |id: Uuid| issuers.iter().find(|issuer| issuer.id == id).map(|issuer| &issuer.url);
+    let stated: Vec<_> = rows
+        .iter()
+        .map(|row| Stated {
+            issuer: url(row.issuer).map_or("", String::as_str),
+            kid: &row.kid,
+            sealed: &row.sealed,
+        })
+        .collect();
+    let Believed { mut keys, planted } = app.signer.believed(&stated).await?;
     // Callers are verified with the platform's keys, whatever other issuers there are.
     app.replace_keys(KeySet::new(&app.config.issuer, keys.clone()));
-    let url = |id: Uuid| issuers.iter().find(|issuer| issuer.id == id).map(|issuer| &issuer.url);
-    // Not recognised by keyd, or recognised as a statement about another key or another issuer.
-    let genuine = |row: &&KeyRow| {
-        keys.iter()
-            .any(|key| Some(&key.issuer) == url(row.issuer) && key.kid.to_string() == row.kid)
-    };
-    let planted = rows.iter().filter(|row| !genuine(row)).map(|row| row.kid.clone()).collect();
+    let planted =
+        planted.into_iter().filter_map(|at| Some(stated.get(at)?.kid.to_owned())).collect();
     let rank = |key: &KeyView| issuers.iter().position(|issuer| issuer.url == key.issuer);
     keys.retain(|key| rank(key).is_some());
     // Destroyed by another node or by hand, and not heard of by this keyd: nothing is begun with such a key.

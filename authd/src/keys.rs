@@ -8,9 +8,9 @@ use std::sync::{Arc, PoisonError, RwLock};
 use std::time::{Duration, Instant};
 
 use oauth::ids::TenantId;
-use signer::{KeySet, SignerError};
+use signer::{Believed, KeySet, SignerError, Stated};
 use tokio::sync::Mutex;
-use wire::{Algorithm, Class, Purpose, Refused, Sealed};
+use wire::{Algorithm, Class, Kid, Purpose, Refused, Sealed};
 
 use crate::app::App;
 use crate::failure::Failure;
@@ -52,8 +52,12 @@ impl Keys {
 
     /// Whether a verifier may keep what is served now for as long as the rotation policy says.
     pub(crate) fn is_fresh(&self) -> bool {
+        self.is_younger_than(STALE)
+    }
+
+    fn is_younger_than(&self, age: Duration) -> bool {
         let refreshed = *self.refreshed.read().unwrap_or_else(PoisonError::into_inner);
-        refreshed.is_some_and(|at| at.elapsed() < STALE)
+        refreshed.is_some_and(|at| at.elapsed() < age)
     }
 
     fn replace(&self, issuers: Issuers) {
@@ -101,6 +105,13 @@ pub(crate) struct IssuerRow {
     pub(crate) detail_types: Vec<String>,
 }
 
+impl IssuerRow {
+    fn stated(&self) -> impl Iterator<Item = Stated<'_>> {
+        let issuer = &self.url;
+        self.statements.iter().map(move |(kid, sealed)| Stated { issuer, kid, sealed })
+    }
+}
+
 /// Hands every statement to keyd and takes back what it believes. With `seen`, only if nobody has done so
 /// since: of a hundred requests that meet a restarted keyd one refreshes, and the others wait for it.
 async fn refresh(app: &App, seen: Option<&Arc<Issuers>>) -> Result<(), Failure> {
@@ -109,26 +120,15 @@ async fn refresh(app: &App, seen: Option<&Arc<Issuers>>) -> Result<(), Failure> 
         return Ok(());
     }
     let rows = app.store.issuers().await?;
-    let mut accepted = 0;
-    for row in &rows {
-        let sealed = row.statements.iter().map(|(_, sealed)| sealed.clone()).collect();
-        accepted += app.signer.load(sealed).await?.accepted;
-    }
-    let keys = app.signer.public_keys().await?;
-    // A keyd that restarted between the calls knows nothing: an emptier key set must not be published.
-    if keys.is_empty() && accepted > 0 {
-        return Err(Failure::Unavailable);
+    let stated: Vec<_> = rows.iter().flat_map(IssuerRow::stated).collect();
+    let Believed { keys, planted } = app.signer.believed(&stated).await?;
+    for row in planted.into_iter().filter_map(|at| stated.get(at)) {
+        let kid = row.kid;
+        tracing::error!(kid, "ALARM: a signing key row was not written by keyd; it is ignored");
     }
     let mut issuers = Issuers::unread(&app.config.issuer);
     let mut tenants = HashMap::new();
     for row in rows {
-        // Not recognised by keyd, or recognised as a statement about another key or another issuer.
-        let known = |kid: &String| {
-            keys.iter().any(|key| key.issuer == row.url && key.kid.to_string() == *kid)
-        };
-        for (kid, _) in row.statements.iter().filter(|(kid, _)| !known(kid)) {
-            tracing::error!(kid, "ALARM: a signing key row was not written by keyd; it is ignored");
-        }
         let set = KeySet::new(&row.url, keys.clone());
         match row.tenant {
             None if row.url == app.config.issuer => {
@@ -161,7 +161,8 @@ async fn refresh(app: &App, seen: Option<&Arc<Issuers>>) -> Result<(), Failure> 
 }
 
 /// Signs claims with the key of this issuer that signs now. A keyd that has restarted knows no statements
-/// until it is told them again, so an unknown key is worth one refresh.
+/// until it is told them again, so a key that it does not know is worth one refresh. That nobody here knows a key for
+/// the algorithm is worth one in a while: perhaps the token makes none, and then it is so at every request.
 pub(crate) async fn sign(
     site: &Site<'_>,
     algorithm: Algorithm,
@@ -169,27 +170,26 @@ pub(crate) async fn sign(
     claims: Vec<u8>,
 ) -> Result<String, Failure> {
     let seen = site.keys.current();
-    let first = attempt(site, (algorithm, purpose), &claims).await;
-    if let Err(SignerError::Refused(Refused::UnknownKey | Refused::WrongKey)) = first {
-        refresh(site, Some(&seen)).await?;
-        let renewed = site.renewed().ok_or(Failure::NotFound)?;
-        return Ok(attempt(&renewed, (algorithm, purpose), &claims).await?);
+    match signing(site, algorithm, purpose) {
+        Some(kid) => match site.signer.sign(kid, purpose, claims.clone()).await {
+            Err(SignerError::Refused(Refused::UnknownKey | Refused::WrongKey)) => {}
+            answered => return Ok(answered?),
+        },
+        None if site.keys.is_younger_than(GLANCE) => return Err(NO_KEY.into()),
+        None => {}
     }
-    Ok(first?)
+    refresh(site, Some(&seen)).await?;
+    let renewed = site.renewed().ok_or(Failure::NotFound)?;
+    let kid = signing(&renewed, algorithm, purpose).ok_or(NO_KEY)?;
+    Ok(site.signer.sign(kid, purpose, claims).await?)
 }
 
-async fn attempt(
-    site: &Site<'_>,
-    (algorithm, purpose): (Algorithm, Purpose),
-    claims: &[u8],
-) -> Result<String, SignerError> {
+const NO_KEY: SignerError = SignerError::Refused(Refused::UnknownKey);
+
+fn signing(site: &Site<'_>, algorithm: Algorithm, purpose: Purpose) -> Option<Kid> {
     let class = match purpose {
         Purpose::AccessToken | Purpose::IdToken => Class::Token,
         Purpose::AdminToken => Class::Admin,
     };
-    let kid = site
-        .key_set()
-        .signing(class, algorithm)
-        .ok_or(SignerError::Refused(Refused::UnknownKey))?;
-    site.signer.sign(kid, purpose, claims.to_vec()).await
+    site.key_set().signing(class, algorithm)
 }

@@ -6,6 +6,7 @@
 //! What changes a key is never sent twice.
 #![warn(missing_docs)]
 
+mod believed;
 pub mod client_key;
 mod courier;
 mod keyset;
@@ -25,6 +26,7 @@ use wire::{
 
 use courier::Ask;
 
+pub use believed::{Believed, Stated};
 pub use keyset::{KeySet, NotOurs};
 
 /// How long a request that may be repeated is tried for; also how long any request waits for a connection.
@@ -35,10 +37,6 @@ const PAUSE_FIRST: Duration = Duration::from_millis(10);
 const PAUSE_MAX: Duration = Duration::from_millis(200);
 /// Most requests that are on their way at once.
 const PENDING_MAX: usize = 1024;
-/// What a `Load` has room for: a frame, without header, discriminants and lengths.
-const LOAD_BYTES: usize = FRAME_MAX - 64;
-/// A MAC, and the length of the body.
-const SEALED_OVERHEAD: usize = 32 + 5;
 
 /// Why there is no answer, or a negative one.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -62,15 +60,6 @@ impl fmt::Display for SignerError {
 }
 
 impl std::error::Error for SignerError {}
-
-/// The outcome of [`Signer::load`].
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Loaded {
-    /// Statements that keyd believes.
-    pub accepted: u32,
-    /// Positions of those that it does not: somebody else wrote these rows.
-    pub planted: Vec<u32>,
-}
 
 /// The outcome of a change to a key.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -191,23 +180,6 @@ impl Signer {
         Ok(keys)
     }
 
-    /// Hands over statements from the database, in as many frames as they need.
-    pub async fn load(&self, rows: Vec<Sealed>) -> Result<Loaded, SignerError> {
-        let mut loaded = Loaded { accepted: 0, planted: Vec::new() };
-        for (positions, batch) in batches(rows, &mut loaded.planted) {
-            let Reply::Loaded { accepted, planted } = self.call(Request::Load(batch)).await? else {
-                return Err(SignerError::Protocol);
-            };
-            loaded.accepted += accepted;
-            for position in planted {
-                let row = usize::try_from(position).ok().and_then(|at| positions.get(at));
-                loaded.planted.push(*row.ok_or(SignerError::Protocol)?);
-            }
-        }
-        loaded.planted.sort_unstable();
-        Ok(loaded)
-    }
-
     /// A subkey of 32 bytes, the same at every call.
     pub async fn derive(&self, label: DeriveLabel) -> Result<Secret32, SignerError> {
         let Reply::Derived(subkey) = self.call(Request::Derive(label)).await? else {
@@ -293,49 +265,5 @@ const fn changes_a_key(request: &Request) -> bool {
         | Request::Health
         | Request::SealAudit(_)
         | Request::Status => false,
-    }
-}
-
-/// Rows in portions that fit into a frame, with their positions. A row that fits into none is not keyd's.
-fn batches(rows: Vec<Sealed>, planted: &mut Vec<u32>) -> Vec<(Vec<u32>, Vec<Sealed>)> {
-    let mut batches: Vec<(Vec<u32>, Vec<Sealed>)> = Vec::new();
-    let mut left = 0;
-    for (position, row) in (0_u32..).zip(rows) {
-        let size = row.body.len() + SEALED_OVERHEAD;
-        if size > LOAD_BYTES {
-            planted.push(position);
-            continue;
-        }
-        match batches.last_mut() {
-            Some((positions, batch)) if size <= left => {
-                positions.push(position);
-                batch.push(row);
-                left -= size;
-            }
-            Some(_) | None => {
-                batches.push((vec![position], vec![row]));
-                left = LOAD_BYTES - size;
-            }
-        }
-    }
-    batches
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn batches_fit_into_frames_and_remember_positions() {
-        let row = |n: usize| Sealed { body: vec![7; n], mac: [0; 32] };
-        let sizes = [100, 40_000, LOAD_BYTES - SEALED_OVERHEAD, 16_000, 16_000, 1000, 0];
-        let mut planted = Vec::new();
-        let batches = batches(sizes.map(row).to_vec(), &mut planted);
-        assert_eq!(planted, [1]);
-        let positions: Vec<_> = batches.iter().map(|(positions, _)| positions.clone()).collect();
-        assert_eq!(positions, [vec![0], vec![2], vec![3, 4], vec![5, 6]]);
-        for (_, batch) in batches {
-            assert!(wire::encode(1, &Request::Load(batch), FRAME_MAX).is_ok());
-        }
     }
 }

@@ -7,12 +7,12 @@ use std::path::PathBuf;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Duration, Instant};
 
-use signer::{Signer, SignerError};
+use signer::{Believed, Signer, SignerError, Stated};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{UnixListener, UnixStream};
 use wire::{
-    Algorithm, Class, Decoder, DeriveLabel, FRAME_MAX, Kid, Purpose, REPLY_MAX, Refused, Reply,
-    Request, Sealed, Secret32, TokenState,
+    Algorithm, Class, Decoder, DeriveLabel, FRAME_MAX, Jwk, KeyState, KeyView, Kid, Purpose,
+    REPLY_MAX, Refused, Reply, Request, Sealed, Secret32, TokenState,
 };
 
 static SOCKETS: AtomicU32 = AtomicU32::new(0);
@@ -269,29 +269,65 @@ async fn an_answer_of_the_wrong_kind_is_an_error() {
     assert_eq!(long, Err(SignerError::Protocol), "it fits into no frame");
 }
 
+fn view(n: u8, issuer: &str) -> KeyView {
+    KeyView {
+        kid: Kid([n; 16]),
+        issuer: issuer.to_owned(),
+        algorithm: Algorithm::EdDsa,
+        class: Class::Token,
+        state: KeyState::Active,
+        public: Jwk::Ed25519 { x: [n; 32] },
+        staged_at: 0,
+        not_sign_before: Some(0),
+        not_sign_after: None,
+        signatures: 0,
+    }
+}
+
+/// keyd's answers to a table that is told it once: what it accepts, and the keys that it knows then.
+async fn told(peer: &mut Peer, accepted: u32, keys: Vec<KeyView>) {
+    let (id, Request::Load(rows)) = peer.next().await.unwrap() else { panic!() };
+    assert_eq!(rows.len(), 3);
+    peer.reply(id, &Reply::Loaded { accepted, planted: Vec::new() }).await;
+    let (id, Request::PublicKeys) = peer.next().await.unwrap() else { panic!() };
+    peer.reply(id, &Reply::PublicKeys(keys)).await;
+}
+
 #[tokio::test]
-async fn planted_positions_are_those_of_the_caller_across_frames() {
+async fn a_row_that_keyd_does_not_know_is_told_again_before_it_is_somebody_elses() {
     let place = Place::new();
     let listener = place.listen();
     let signer = place.signer();
-    let rows: Vec<Sealed> =
-        (0..300_u16).map(|n| Sealed { body: n.to_le_bytes().repeat(150), mac: [0; 32] }).collect();
-    let call = tokio::spawn(async move { signer.load(rows).await });
+    let kids: Vec<String> = (1..=3).map(|n| Kid([n; 16]).to_string()).collect();
+    let sealed = Sealed { body: vec![7; 100], mac: [0; 32] };
+    let table = move || {
+        let (signer, kids, sealed) = (signer.clone(), kids.clone(), sealed.clone());
+        tokio::spawn(async move {
+            let row = |kid| Stated { issuer: "https://one", kid, sealed: &sealed };
+            let rows: Vec<_> = kids.iter().map(|kid| row(kid)).collect();
+            signer.believed(&rows).await
+        })
+    };
+    let all = || vec![view(1, "https://one"), view(2, "https://one"), view(3, "https://one")];
+
+    // It restarted in between, and has forgotten the first.
+    let call = table();
     let mut peer = Peer::accept(&listener).await;
-    let mut seen = 0;
-    while seen < 300 {
-        let (id, Request::Load(rows)) = peer.next().await.unwrap() else { panic!() };
-        let planted: Vec<u32> = (0_u32..)
-            .zip(&rows)
-            .filter(|(_, row)| u16::from_le_bytes([row.body[0], row.body[1]]) % 100 == 99)
-            .map(|(position, _)| position)
-            .collect();
-        seen += rows.len();
-        let accepted = u32::try_from(rows.len() - planted.len()).unwrap();
-        peer.reply(id, &Reply::Loaded { accepted, planted }).await;
-    }
-    let loaded = call.await.unwrap().unwrap();
-    assert_eq!((loaded.accepted, loaded.planted), (297, vec![99, 199, 299]));
+    told(&mut peer, 3, all()[1..].to_vec()).await;
+    told(&mut peer, 3, all()).await;
+    assert_eq!(call.await.unwrap(), Ok(Believed { keys: all(), planted: vec![] }));
+
+    // It does not know the second, and holds the third for another issuer's.
+    let call = table();
+    let strange = || vec![view(1, "https://one"), view(3, "https://two")];
+    told(&mut peer, 2, strange()).await;
+    told(&mut peer, 2, strange()).await;
+    assert_eq!(call.await.unwrap(), Ok(Believed { keys: strange(), planted: vec![1, 2] }));
+
+    // It has forgotten everything: no set of keys at all, rather than an empty one.
+    let call = table();
+    told(&mut peer, 3, Vec::new()).await;
+    assert_eq!(call.await.unwrap(), Err(SignerError::Unavailable));
 }
 
 #[tokio::test]

@@ -8,7 +8,7 @@ use e2e::Stand;
 use e2e::bench::until;
 use rustix::process::{Pid, Signal, kill_process};
 
-use crate::outage::{BACK, Lock, Purse, answered, connections};
+use crate::outage::{BACK, Lock, Purse, connections};
 use crate::{beside_others, populated};
 
 /// Server processes of PostgreSQL that stand still until this is dropped: what a client sees of a host that went away.
