@@ -59,14 +59,13 @@ impl Cookies {
 /// Kept as long as the server remembers a browser that somebody signed in with: closed and opened again, it is still
 /// no stranger whom others' guesses could shut out (W132).
 pub(crate) fn set_browser(secret: &Plain<Browser>) -> Result<HeaderValue, Failure> {
-    web::cookie::set(BROWSER, secret.reveal(), web::cookie::SameSite::Lax, Some(KNOWN_S))
+    web::cookie::set(BROWSER, secret.reveal(), Some(KNOWN_S))
         .map_err(|_| Failure::internal("cookie"))
 }
 
 /// A session cookie without Max-Age: it goes with the browser; the server's clock ends it sooner.
 pub(crate) fn set_session(secret: &Plain<Session>) -> Result<HeaderValue, Failure> {
-    web::cookie::set(SESSION, secret.reveal(), web::cookie::SameSite::Lax, None)
-        .map_err(|_| Failure::internal("cookie"))
+    web::cookie::set(SESSION, secret.reveal(), None).map_err(|_| Failure::internal("cookie"))
 }
 
 pub(crate) fn expire_session() -> Result<HeaderValue, Failure> {

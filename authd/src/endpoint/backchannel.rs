@@ -13,7 +13,6 @@ use web::response::json;
 use web::{Request, Response};
 use wire::Class;
 
-use super::token::check_grant;
 use crate::app::secret;
 use crate::failure::Failure;
 use crate::issuer::Site;
@@ -30,7 +29,7 @@ const RETRY_S: u32 = 30;
 pub(crate) async fn post(app: &Site<'_>, request: &Request) -> Result<Response, Failure> {
     let form = form(request)?;
     let client = super::client(app, request, &form).await?;
-    check_grant(&client, Kind::Ciba.grant_type())?;
+    client.check_grant(Kind::Ciba.grant_type())?;
     let asked = CibaRequest::parse(&form, &client, app.issuer())?;
     let hint = named(app, &client, asked.hint)?;
     let (email, sub) = match &hint {

@@ -11,7 +11,6 @@ use oauth::secret::DeviceCode;
 use web::response::json;
 use web::{Request, Response};
 
-use super::token::check_grant;
 use super::{authenticate, presented};
 use crate::app::{random, secret};
 use crate::failure::Failure;
@@ -33,7 +32,7 @@ pub(crate) async fn post(app: &Site<'_>, request: &Request) -> Result<Response, 
     let read = app.store.asker_with_defaults(app.issuer(), presented.client_id()).await?;
     let (asker, defaults) = read.unzip();
     let (client, _) = authenticate(app, request, asker, &presented).await?;
-    check_grant(&client, Kind::Device.grant_type())?;
+    client.check_grant(Kind::Device.grant_type())?;
     let defaults = defaults.unwrap_or_default();
     let checked = DeviceRequest::parse(&form, &client, &defaults, app.issuer())?;
     let details = super::details::of_form(app, &client, &form).await?;

@@ -1,10 +1,10 @@
 //! `/oauth/par` (RFC 9126): a client sends its authorization request ahead, authenticated, and gets a name for it.
 
 use http::StatusCode;
+use oauth::Error;
 use oauth::authorize::{PageError, REQUEST_URI, Unbound};
 use oauth::client::GrantType;
 use oauth::secret::Pushed;
-use oauth::{Error, ErrorCode};
 use serde_json::json;
 use web::{Request, Response};
 
@@ -21,10 +21,7 @@ const EXPIRES_S: u32 = 90;
 pub(crate) async fn post(app: &Site<'_>, request: &Request) -> Result<Response, Failure> {
     let form = form(request)?;
     let asker = client(app, request, &form).await?;
-    if !asker.metadata.grant_types.contains(&GrantType::AuthorizationCode) {
-        let description = "the client may not use the authorization code grant";
-        return Err(Error::new(ErrorCode::UnauthorizedClient, description).into());
-    }
+    asker.check_grant(GrantType::AuthorizationCode)?;
     // Whoever names a public client has proved nothing and leaves a row behind (W136).
     if asker.metadata.is_public() {
         app.admit_anonymous(request)?;

@@ -9,9 +9,7 @@ mod machine;
 mod refresh;
 
 use http::StatusCode;
-use oauth::client::{Authenticated, GrantType};
 use oauth::token::TokenRequest;
-use oauth::{Error, ErrorCode};
 use web::response::json;
 use web::{Request, Response};
 
@@ -49,12 +47,4 @@ pub(crate) async fn post(app: &Site<'_>, request: &Request) -> Result<Response, 
         }
     };
     Ok(json(StatusCode::OK, &reply))
-}
-
-/// Whether the client is registered for the grant (W30).
-pub(super) fn check_grant(client: &Authenticated, grant: GrantType) -> Result<(), Error> {
-    if client.metadata.grant_types.contains(&grant) {
-        return Ok(());
-    }
-    Err(Error::new(ErrorCode::UnauthorizedClient, "the client may not use this grant type"))
 }

@@ -86,15 +86,6 @@ pub fn ready() {
     say(&[NotifyState::Ready]);
 }
 
-/// Says that the service is reading its files again; follow it with [`ready`].
-pub fn reloading() {
-    // systemd 253 and later want the monotonic time along with it, or they fail the reload.
-    match NotifyState::monotonic_usec_now() {
-        Ok(now) => say(&[NotifyState::Reloading, now]),
-        Err(_) => say(&[NotifyState::Reloading]),
-    }
-}
-
 /// Says that the service is on its way out.
 pub fn stopping() {
     say(&[NotifyState::Stopping]);

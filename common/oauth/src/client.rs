@@ -48,6 +48,14 @@ pub struct StoredSecret {
 }
 
 impl Client {
+    /// Whether the client is registered for `grant` (W30).
+    pub fn check_grant(&self, grant: GrantType) -> Result<(), Error> {
+        if self.metadata.grant_types.contains(&grant) {
+            return Ok(());
+        }
+        Err(Error::new(ErrorCode::UnauthorizedClient, "the client may not use this grant type"))
+    }
+
     /// Whether what was granted once is still the client's: what it lost since then is not issued again, at
     /// any grant (W33).
     pub fn still_has(

@@ -205,7 +205,7 @@ fn w87_only_the_registered_method_authenticates() {
                 }
                 Err(why) => {
                     assert_ne!(works, tried, "{registered} with {body}");
-                    assert_eq!((why, why.error()), (Unproven::Refused, Error::client()));
+                    assert_eq!(why, Unproven::Refused);
                 }
             }
         }
@@ -233,10 +233,10 @@ fn w139_keys_are_asked_for_only_when_they_could_decide() {
     };
     let missing = outcome("published", "k", None, 0);
     assert_eq!(missing, Unproven::KeysMissing);
-    assert_eq!((missing.error().code.status(), missing.wants_keys()), (503, true));
+    assert!(missing.wants_keys());
     let unknown = outcome("published", "new", Some(&fetched), 0);
     assert_eq!(unknown, Unproven::KeyUnknown);
-    assert_eq!((unknown.error(), unknown.wants_keys()), (Error::client(), true));
+    assert!(unknown.wants_keys());
     // A known key, keys that are registered, and an assertion that is over: nothing to fetch for.
     assert_eq!(outcome("published", "k", Some(&fetched), 0), Unproven::Refused);
     assert_eq!(outcome("inline", "new", Some(&fetched), 0), Unproven::Refused);
@@ -316,7 +316,7 @@ fn w129_unknown_and_wrong_are_one_error() {
     let secrets = stored(None);
     let outcome =
         client("client_secret_basic").authenticate(&wrong, &evidence(&secrets, 0), verify);
-    assert_eq!(outcome.err().unwrap().error(), Error::client());
+    assert_eq!(outcome.err(), Some(Unproven::Refused));
 }
 
 #[test]

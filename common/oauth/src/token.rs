@@ -3,7 +3,7 @@
 use serde::Serialize;
 
 use crate::ScopeSet;
-use crate::client::{Client, GrantType};
+use crate::client::GrantType;
 use crate::code::CodeRequest;
 use crate::deferred::{CibaTokenRequest, DeviceTokenRequest};
 use crate::error::{Error, ErrorCode};
@@ -99,14 +99,6 @@ impl TokenRequest {
             Self::Device(_) => GrantType::DeviceCode,
             Self::Ciba(_) => GrantType::Ciba,
         }
-    }
-
-    /// Whether `client` is registered for it (W30).
-    pub fn check_allowed(&self, client: &Client) -> Result<(), Error> {
-        if client.metadata.grant_types.contains(&self.grant_type()) {
-            return Ok(());
-        }
-        Err(Error::new(ErrorCode::UnauthorizedClient, "the client may not use this grant type"))
     }
 }
 

@@ -20,8 +20,8 @@ use std::time::Duration;
 use tokio::sync::{Semaphore, mpsc, oneshot};
 use tokio::time::{Instant, sleep, timeout_at};
 use wire::{
-    Algorithm, AuditRoot, Class, DeriveLabel, FRAME_MAX, KeyView, Kid, Purpose, Refused, Reply,
-    Request, Sealed, Secret32, Sign, TokenState,
+    Algorithm, Class, DeriveLabel, FRAME_MAX, KeyView, Kid, Purpose, Refused, Reply, Request,
+    Sealed, Secret32, Sign,
 };
 
 use courier::Ask;
@@ -68,28 +68,6 @@ pub struct Changed {
     pub sealed: Sealed,
     /// What it says.
     pub view: KeyView,
-}
-
-/// A signature over an audit root.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct AuditSeal {
-    /// The key that made it.
-    pub kid: Kid,
-    /// Over [`AuditRoot::signing_input`]; r‖s for ES256.
-    pub signature: Vec<u8>,
-}
-
-/// What keyd tells an operator.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Status {
-    /// The token.
-    pub token: TokenState,
-    /// The keys.
-    pub keys: Vec<KeyView>,
-    /// Signatures since keyd started.
-    pub signatures: u64,
-    /// Refusals since keyd started.
-    pub refusals: u64,
 }
 
 /// keyd, as seen from here. Cheap to clone; every clone shares one connection. All calls are safe to cancel:
@@ -188,14 +166,6 @@ impl Signer {
         Ok(subkey)
     }
 
-    /// Whether the token can sign now.
-    pub async fn health(&self) -> Result<TokenState, SignerError> {
-        let Reply::Health(state) = self.call(Request::Health).await? else {
-            return Err(SignerError::Protocol);
-        };
-        Ok(state)
-    }
-
     /// Makes a key; it is staged. Sent once: after `Unavailable` look at [`Self::public_keys`].
     pub async fn generate(
         &self,
@@ -222,25 +192,6 @@ impl Signer {
             return Err(SignerError::Protocol);
         };
         Ok(())
-    }
-
-    /// Signs an audit root.
-    pub async fn seal_audit(&self, root: AuditRoot) -> Result<AuditSeal, SignerError> {
-        let Reply::AuditSealed { kid, signature } = self.call(Request::SealAudit(root)).await?
-        else {
-            return Err(SignerError::Protocol);
-        };
-        Ok(AuditSeal { kid, signature })
-    }
-
-    /// Counters for an operator.
-    pub async fn status(&self) -> Result<Status, SignerError> {
-        let Reply::Status { token, keys, signatures, refusals } =
-            self.call(Request::Status).await?
-        else {
-            return Err(SignerError::Protocol);
-        };
-        Ok(Status { token, keys, signatures, refusals })
     }
 
     async fn change(&self, request: Request) -> Result<Changed, SignerError> {

@@ -12,7 +12,7 @@ use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{UnixListener, UnixStream};
 use wire::{
     Algorithm, Class, Decoder, DeriveLabel, FRAME_MAX, Jwk, KeyState, KeyView, Kid, Purpose,
-    REPLY_MAX, Refused, Reply, Request, Sealed, Secret32, TokenState,
+    REPLY_MAX, Refused, Reply, Request, Sealed, Secret32,
 };
 
 static SOCKETS: AtomicU32 = AtomicU32::new(0);
@@ -200,7 +200,7 @@ async fn w170_a_socket_that_belongs_to_somebody_else_is_not_spoken_to() {
     let place = Place::new();
     let listener = place.listen();
     let signer = Signer::new(&place.0, rustix::process::getuid().as_raw() + 1);
-    let call = tokio::spawn(async move { signer.health().await });
+    let call = tokio::spawn(async move { signer.public_keys().await });
     let mut heard = 0;
     let listen = async {
         loop {
@@ -217,20 +217,20 @@ async fn keyd_may_come_late_but_not_too_late() {
     let place = Place::new();
     let signer = place.signer();
     let began = Instant::now();
-    assert_eq!(signer.health().await, Err(SignerError::Unavailable));
+    assert_eq!(signer.public_keys().await, Err(SignerError::Unavailable));
     let took = began.elapsed();
     assert!(took >= Duration::from_millis(1700), "{took:?}");
 
     let call = tokio::spawn({
         let signer = signer.clone();
-        async move { signer.health().await }
+        async move { signer.public_keys().await }
     });
     tokio::time::sleep(Duration::from_millis(300)).await;
     let listener = place.listen();
     let mut peer = Peer::accept(&listener).await;
     let (id, _) = peer.next().await.unwrap();
-    peer.reply(id, &Reply::Health(TokenState::Ready)).await;
-    assert_eq!(call.await.unwrap(), Ok(TokenState::Ready));
+    peer.reply(id, &Reply::PublicKeys(Vec::new())).await;
+    assert_eq!(call.await.unwrap(), Ok(Vec::new()));
 }
 
 #[tokio::test]
@@ -345,14 +345,14 @@ async fn cancelled_calls_leave_nothing_behind_and_pending_ones_are_bounded() {
         call.abort();
     }
     // keyd still has all of them: there is no place for another.
-    assert_eq!(signer.health().await, Err(SignerError::Unavailable));
+    assert_eq!(signer.public_keys().await, Err(SignerError::Unavailable));
     for id in asked {
         peer.reply(id, &Reply::Signed(String::new())).await;
     }
-    let call = tokio::spawn(async move { signer.health().await });
+    let call = tokio::spawn(async move { signer.public_keys().await });
     let (id, request) = peer.next().await.unwrap();
-    assert_eq!(request, Request::Health);
-    peer.reply(id, &Reply::Health(TokenState::Ready)).await;
-    assert_eq!(call.await.unwrap(), Ok(TokenState::Ready));
+    assert_eq!(request, Request::PublicKeys);
+    peer.reply(id, &Reply::PublicKeys(Vec::new())).await;
+    assert_eq!(call.await.unwrap(), Ok(Vec::new()));
     assert!(peer.next().await.is_none(), "the last signer is gone, and so is the connection");
 }

@@ -8,15 +8,6 @@ use std::fmt;
 
 use http::HeaderValue;
 
-/// When a browser sends the cookie along with a request that another site started.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum SameSite {
-    /// When a person follows a link or redirect.
-    Lax,
-    /// Never.
-    Strict,
-}
-
 /// A name or value that would not arrive as given.
 #[derive(Debug, PartialEq, Eq)]
 pub enum InvalidCookie {
@@ -37,13 +28,9 @@ impl fmt::Display for InvalidCookie {
 
 impl std::error::Error for InvalidCookie {}
 
-/// A `Set-Cookie` that lasts `max_age_s` seconds, or until the browser closes.
-pub fn set(
-    name: &str,
-    value: &str,
-    same_site: SameSite,
-    max_age_s: Option<u64>,
-) -> Result<HeaderValue, InvalidCookie> {
+/// A `Set-Cookie` that lasts `max_age_s` seconds, or until the browser closes. With a request that another site
+/// started it is sent when a person follows a link or redirect.
+pub fn set(name: &str, value: &str, max_age_s: Option<u64>) -> Result<HeaderValue, InvalidCookie> {
     let token = name.strip_prefix("__Host-").ok_or(InvalidCookie::Name)?;
     if token.is_empty() || !token.bytes().all(|b| b.is_ascii_alphanumeric() || b"-_".contains(&b)) {
         return Err(InvalidCookie::Name);
@@ -51,12 +38,8 @@ pub fn set(
     if !value.bytes().all(is_octet) {
         return Err(InvalidCookie::Value);
     }
-    let same_site = match same_site {
-        SameSite::Lax => "Lax",
-        SameSite::Strict => "Strict",
-    };
     let age = max_age_s.map(|seconds| format!("; Max-Age={seconds}")).unwrap_or_default();
-    let text = format!("{name}={value}; Path=/; Secure; HttpOnly; SameSite={same_site}{age}");
+    let text = format!("{name}={value}; Path=/; Secure; HttpOnly; SameSite=Lax{age}");
     let mut header = HeaderValue::try_from(text).map_err(|_| InvalidCookie::Value)?;
     // Keeps it out of HPACK's table and out of Debug.
     header.set_sensitive(true);
@@ -65,7 +48,7 @@ pub fn set(
 
 /// A `Set-Cookie` that removes the cookie of this name.
 pub fn expire(name: &str) -> Result<HeaderValue, InvalidCookie> {
-    set(name, "", SameSite::Lax, Some(0))
+    set(name, "", Some(0))
 }
 
 /// `cookie-octet` of RFC 6265 §4.1.1.
@@ -79,12 +62,12 @@ mod tests {
 
     #[test]
     fn a_cookie_carries_every_attribute() {
-        let cookie = set("__Host-session", "ab_-12", SameSite::Lax, None).unwrap();
+        let cookie = set("__Host-session", "ab_-12", None).unwrap();
         let wanted = "__Host-session=ab_-12; Path=/; Secure; HttpOnly; SameSite=Lax";
         assert_eq!(cookie.to_str().unwrap(), wanted);
         assert!(cookie.is_sensitive() && !format!("{cookie:?}").contains("ab_-12"));
-        let cookie = set("__Host-csrf", "x", SameSite::Strict, Some(60)).unwrap();
-        assert!(cookie.to_str().unwrap().ends_with("; SameSite=Strict; Max-Age=60"));
+        let cookie = set("__Host-csrf", "x", Some(60)).unwrap();
+        assert!(cookie.to_str().unwrap().ends_with("; SameSite=Lax; Max-Age=60"));
         let gone = expire("__Host-session").unwrap();
         assert!(gone.to_str().unwrap().starts_with("__Host-session=; Path=/; Secure"));
         assert!(gone.to_str().unwrap().ends_with("; Max-Age=0"));
@@ -93,10 +76,10 @@ mod tests {
     #[test]
     fn w106_nothing_in_a_cookie_can_end_it_early() {
         for value in ["a;b", "a\r\nSet-Cookie: x=y", "a b", "a,b", "\"a\"", "a\\b", "é", "\0"] {
-            assert_eq!(set("__Host-a", value, SameSite::Lax, None), Err(InvalidCookie::Value));
+            assert_eq!(set("__Host-a", value, None), Err(InvalidCookie::Value));
         }
         for name in ["session", "__Host-", "__Secure-a", "__Host-a=b", "__Host-a;", "__host-a"] {
-            assert_eq!(set(name, "v", SameSite::Lax, None), Err(InvalidCookie::Name), "{name}");
+            assert_eq!(set(name, "v", None), Err(InvalidCookie::Name), "{name}");
         }
     }
 }

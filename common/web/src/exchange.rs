@@ -5,7 +5,6 @@ use std::convert::Infallible;
 use std::net::{IpAddr, SocketAddr};
 use std::pin::Pin;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
 use std::task::{Context, Poll};
 
 use bytes::{Bytes, BytesMut};
@@ -32,13 +31,6 @@ const OVERRUN_BYTES: u64 = 1024 * 1024;
 const PIECE_BYTES: usize = 16 * 1024;
 const METHODS: &str = "GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS";
 const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
-
-static PANICS: AtomicU64 = AtomicU64::new(0);
-
-/// How many handlers have panicked since the process began; 0 is the only right value.
-pub fn panics_total() -> u64 {
-    PANICS.load(Ordering::Relaxed)
-}
 
 /// The two ends of a connection that are not ours.
 #[derive(Clone, Copy, Debug)]
@@ -347,7 +339,6 @@ async fn handle<H: Handler>(
         }
     };
     if error.is_panic() {
-        PANICS.fetch_add(1, Ordering::Relaxed);
         tracing::error!(parent: &span, "a handler panicked: this is a defect");
         let detail = "something went wrong here";
         return response::problem(StatusCode::INTERNAL_SERVER_ERROR, "internal", detail, &id);

@@ -22,7 +22,6 @@ mod serve;
 mod tls;
 
 pub use client::Proxies;
-pub use exchange::panics_total;
 pub use hosts::{Hosts, InvalidHost};
 pub use limits::Limits;
 pub use networks::{InvalidNetwork, Network, Networks, network};

@@ -129,15 +129,6 @@ pub fn problem(status: StatusCode, code: &str, detail: &str, id: &RequestId) -> 
     with_type(status, kind, document.to_string().into())
 }
 
-/// Marks a response as not to be kept anywhere. Responses without a `Cache-Control` of their
-/// own become so anyway.
-#[must_use]
-pub fn no_store(response: Response) -> Response {
-    let mut response = response;
-    response.headers_mut().insert(CACHE_CONTROL, NO_STORE);
-    response
-}
-
 /// Adds a header whose value is only known at run time; 500 if it cannot be one.
 #[must_use]
 pub fn with_header(response: Response, name: HeaderName, value: &str) -> Response {
@@ -182,7 +173,6 @@ mod tests {
         response.headers_mut().insert(CACHE_CONTROL, kept.clone());
         secure(response.headers_mut());
         assert_eq!(response.headers().get(CACHE_CONTROL), Some(&kept));
-        assert_eq!(no_store(response).headers().get(CACHE_CONTROL), Some(&NO_STORE));
     }
 
     #[test]

@@ -82,7 +82,7 @@ pub(crate) fn sql(stand: &Stand, text: &str) -> String {
     stand.psql("opentrusty_owner", text).unwrap_or_else(|error| panic!("{text}: {error}"))
 }
 
-/// No daemon has ended or panicked: `panics_total` is 0 as far as their own words go (W110).
+/// No daemon has ended or panicked: as far as their own words go (W110).
 #[track_caller]
 pub(crate) fn assert_unharmed(stand: &mut Stand) {
     let mut logs = stand.admind().log();

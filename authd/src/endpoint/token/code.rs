@@ -8,8 +8,8 @@ use oauth::token::TokenReply;
 use oauth::{Error, Plain};
 use web::Request;
 
+use super::authenticate;
 use super::issue::{Draft, reply, sign};
-use super::{authenticate, check_grant};
 use crate::app::secret;
 use crate::failure::Failure;
 use crate::issuer::Site;
@@ -25,7 +25,7 @@ pub(super) async fn redeem(
     let read = app.store.read_code(app.issuer(), presented.client_id(), hash).await?;
     let (asker, found) = read.map_or((None, None), |read| (Some(read.asker), read.code));
     let (client, now) = authenticate(app, request, asker, presented).await?;
-    check_grant(&client, GrantType::AuthorizationCode)?;
+    client.check_grant(GrantType::AuthorizationCode)?;
     let (Some(hash), Some(found)) = (hash, found) else { return Err(Error::grant().into()) };
     // A code seen spent needs no signature to be refused; the burn sees to what was issued from it.
     let refused = match oauth::code::exchange(&found.stored, &wanted, &client) {

@@ -9,8 +9,8 @@ use oauth::token::TokenReply;
 use oauth::{Error, ErrorCode, Plain};
 use web::Request;
 
+use super::authenticate;
 use super::issue::{Draft, reply, sign};
-use super::{authenticate, check_grant};
 use crate::app::secret;
 use crate::failure::Failure;
 use crate::issuer::Site;
@@ -49,7 +49,7 @@ pub(super) async fn redeem(
     let read = app.store.read_request(app.issuer(), presented.client_id(), name).await?;
     let (asker, found) = read.map_or((None, None), |read| (Some(read.asker), read.found));
     let (client, now) = authenticate(app, request, asker, presented).await?;
-    check_grant(&client, wanted.kind.grant_type())?;
+    client.check_grant(wanted.kind.grant_type())?;
     let (Some(poll), Some((stored, grant))) = (wanted.poll, found) else {
         return Err(Error::grant().into());
     };

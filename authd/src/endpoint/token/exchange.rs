@@ -7,8 +7,8 @@ use oauth::token::TokenReply;
 use oauth::{Error, ErrorCode, Hashed};
 use web::Request;
 
+use super::authenticate;
 use super::issue::{Draft, reply, sign_exchanged};
-use super::{authenticate, check_grant};
 use crate::failure::Failure;
 use crate::issuer::Site;
 use crate::store::Exchange;
@@ -27,7 +27,7 @@ pub(super) async fn exchange(
         None => (None, (None, None, Vec::new())),
     };
     let (client, now) = authenticate(app, request, asker, presented).await?;
-    check_grant(&client, GrantType::TokenExchange)?;
+    client.check_grant(GrantType::TokenExchange)?;
     let (found_subject, found_actor, policies) = found;
     let user = found_subject.as_ref().and_then(|party| party.user);
     let parties = (found_subject, found_actor);

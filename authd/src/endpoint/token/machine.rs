@@ -8,8 +8,8 @@ use oauth::token::TokenReply;
 use oauth::{Error, ErrorCode};
 use web::Request;
 
+use super::authenticate;
 use super::issue::{Draft, reply, sign};
-use super::{authenticate, check_grant};
 use crate::failure::Failure;
 use crate::issuer::Site;
 use crate::store::MachineGrant;
@@ -22,7 +22,7 @@ pub(super) async fn grant(
 ) -> Result<TokenReply, Failure> {
     let asker = app.store.asker(app.issuer(), presented.client_id()).await?;
     let (client, now) = authenticate(app, request, asker, presented).await?;
-    check_grant(&client, GrantType::ClientCredentials)?;
+    client.check_grant(GrantType::ClientCredentials)?;
     let granted = wanted.judge(&client, app.issuer())?;
     if let Some(details) = &wanted.details {
         let types = app.store.detail_types(client.tenant).await?;

@@ -7,8 +7,8 @@ use oauth::token::TokenReply;
 use oauth::{Error, Plain};
 use web::Request;
 
+use super::authenticate;
 use super::issue::{Draft, reply, sign};
-use super::{authenticate, check_grant};
 use crate::app::secret;
 use crate::failure::Failure;
 use crate::issuer::Site;
@@ -25,7 +25,7 @@ pub(super) async fn rotate(
     let (asker, found) = read.map_or((None, None), |read| (Some(read.asker), read.grant));
     let (client, now) = authenticate(app, request, asker, presented).await?;
     let (Some(hash), Some(found)) = (hash, found) else {
-        check_grant(&client, GrantType::RefreshToken)?;
+        client.check_grant(GrantType::RefreshToken)?;
         return Err(Error::grant().into());
     };
     let narrowed = match oauth::refresh::narrow(&found.stored, &wanted, &client, app.issuer()) {
@@ -45,7 +45,7 @@ pub(super) async fn rotate(
             details: found.stored.details.clone(),
         },
     };
-    check_grant(&client, GrantType::RefreshToken)?;
+    client.check_grant(GrantType::RefreshToken)?;
     // A replay needs no signature to be one: it costs the token nothing, and ends the family although keyd is away.
     if found.spent && client.metadata.refresh_retry_s == 0 {
         let id = request.id.as_str();

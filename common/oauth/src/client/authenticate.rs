@@ -3,10 +3,10 @@
 use secrecy::ExposeSecret as _;
 
 use super::{AuthMethod, Client, Keys, Presented, StoredSecret};
+use crate::Timestamp;
 use crate::assertion::{Assertion, Expected, Proven, Signature};
 use crate::jwk::{Key, KeySet, Signed};
 use crate::secret::Hashed;
-use crate::{Error, ErrorCode, Timestamp};
 
 /// A client that has just proved who it is, in its registered way. [`Client::authenticate`] is the only maker.
 #[derive(Debug, Clone)]
@@ -48,16 +48,6 @@ pub enum Unproven {
 }
 
 impl Unproven {
-    /// What the peer hears.
-    pub const fn error(self) -> Error {
-        match self {
-            Self::Refused | Self::KeyUnknown => Error::client(),
-            Self::KeysMissing => {
-                Error::new(ErrorCode::TemporarilyUnavailable, "the client's keys are being fetched")
-            }
-        }
-    }
-
     /// Whether the courier should fetch the client's keys anew (it decides how often, W139).
     pub const fn wants_keys(self) -> bool {
         match self {
