@@ -8,9 +8,9 @@ use std::time::{Duration, Instant};
 use host::config::ConfigError;
 use host::exit::Fatal;
 use host::sandbox::{Entered, Policy};
+use oauth::Plain;
 use oauth::secret::Kind;
 use oauth::throttle::{Door, Key};
-use oauth::{Plain, Timestamp};
 use secrecy::ExposeSecret as _;
 use signer::Signer;
 use sqlx::PgPool;
@@ -143,11 +143,6 @@ pub(crate) fn random() -> Result<[u8; 32], Failure> {
 /// A new bearer secret of its kind.
 pub(crate) fn secret<K: Kind>() -> Result<Plain<K>, Failure> {
     Ok(Plain::from_random(&random()?))
-}
-
-/// A timestamp's distance, bounded to what a token's lifetime can be.
-pub(crate) fn remaining_s(end: Timestamp, now: Timestamp) -> u32 {
-    u32::try_from(end.since(now)).unwrap_or(u32::MAX)
 }
 
 /// What authd touches after start: certificates that are replaced while it runs, what a database that is

@@ -50,12 +50,9 @@ const KEYS: &[Key] = &[
 ];
 
 /// Lifetimes in seconds.
-#[expect(clippy::struct_field_names, reason = "the postfix is the unit")]
 pub(crate) struct Lifetimes {
-    pub(crate) access_s: u32,
-    pub(crate) refresh_s: u32,
+    pub(crate) tokens: oauth::grant::Lifetimes,
     pub(crate) code_s: u32,
-    pub(crate) id_s: u32,
     pub(crate) device_s: u32,
     pub(crate) ciba_s: u32,
     /// Between polls of a CIBA client.
@@ -154,10 +151,12 @@ fn from(settings: &Settings) -> Result<Config, ConfigError> {
         admin_audience: settings.required("admin_audience")?,
         console_origin: console_origin(settings)?,
         lifetimes: Lifetimes {
-            access_s: settings.within("access_token_lifetime", 3600, 30..=86_400)?,
-            refresh_s: settings.within("refresh_token_lifetime", 2_592_000, 60..=31_536_000)?,
+            tokens: oauth::grant::Lifetimes {
+                access_s: settings.within("access_token_lifetime", 3600, 30..=86_400)?,
+                refresh_s: settings.within("refresh_token_lifetime", 2_592_000, 60..=31_536_000)?,
+                id_s: settings.within("id_token_lifetime", 300, 30..=3600)?,
+            },
             code_s: settings.within("auth_code_lifetime", 60, 5..=600)?,
-            id_s: settings.within("id_token_lifetime", 300, 30..=3600)?,
             device_s: settings.within("device_code_lifetime", 1800, 60..=3600)?,
             ciba_s: settings.within("ciba_request_lifetime", 120, 10..=600)?,
             ciba_interval_s: settings.within("ciba_poll_interval", INTERVAL_S, 1..=60)?,

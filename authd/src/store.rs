@@ -26,7 +26,7 @@ use sqlx::PgPool;
 
 pub(crate) use account::{ApplicationLine, Ending, NewPassword, SessionLine};
 pub(crate) use clients::Asker;
-pub(crate) use codes::{Access, CodeGrant, Outcome, Redeem};
+pub(crate) use codes::{Access, Outcome, Redeem};
 pub(crate) use decisions::{Authenticator, Decide, Reach, Waiting, Witness};
 pub(crate) use deferred::{Begun, NewRequest, RedeemDeferred, Redeemed};
 pub(crate) use enrolments::{Enrol, Reset};
@@ -34,7 +34,7 @@ pub(crate) use exchange::Exchange;
 pub(crate) use interactions::{IssueCode, Visit};
 pub(crate) use invitations::InvitationLine;
 pub(crate) use machine::MachineGrant;
-pub(crate) use refresh::{Misuse, Rotate, Rotated};
+pub(crate) use refresh::{Rotate, Rotated};
 pub(crate) use sessions::{NewSession, SessionRow};
 pub(crate) use throttles::Admission;
 pub(crate) use tokens::Revoked;

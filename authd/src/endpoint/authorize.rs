@@ -206,17 +206,8 @@ fn issue_of<'a>(
     (session, user, sub): (SessionId, UserId, &'a str),
     code: &Plain<Code>,
 ) -> Result<IssueCode<'a>, Failure> {
-    use oauth::client::GrantType;
-
     let metadata = &visit.client.metadata;
     let lifetimes = &app.config.lifetimes;
-    let access_s = metadata.access_token_lifetime.unwrap_or(lifetimes.access_s);
-    // A grant lives as long as the longest thing that can come of it.
-    let grant_lifetime_s = if metadata.grant_types.contains(&GrantType::RefreshToken) {
-        metadata.refresh_token_lifetime.unwrap_or(lifetimes.refresh_s)
-    } else {
-        access_s.saturating_add(lifetimes.code_s)
-    };
     let cookies = Cookies::of(request);
     Ok(IssueCode {
         handle: handle.hashed(),
@@ -235,7 +226,7 @@ fn issue_of<'a>(
             app.issuer(),
         ),
         code_lifetime_s: lifetimes.code_s,
-        grant_lifetime_s,
+        grant_lifetime_s: metadata.grant_s(&lifetimes.tokens, lifetimes.code_s),
         request_id: request.id.as_str(),
     })
 }

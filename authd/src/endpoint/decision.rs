@@ -1,6 +1,5 @@
 //! What the pages have in common where a person decides about a request from elsewhere.
 
-use oauth::client::GrantType;
 use oauth::consent::Decision;
 use oauth::deferred::Kind;
 use oauth::ids::{GrantId, UserId};
@@ -81,7 +80,7 @@ pub(super) async fn decide(
         client,
         sub: sub.as_deref(),
         grant: GrantId(uuid::Uuid::now_v7()),
-        grant_lifetime_s: grant_lifetime_s(app, waiting),
+        grant_lifetime_s: client.metadata.grant_s(&app.config.lifetimes.tokens, waiting.left_s),
         request_id: request.id.as_str(),
     };
     if app.store.decide(&gate).await? {
@@ -90,16 +89,6 @@ pub(super) async fn decide(
     let now = app.store.waiting(&everyone(app), (kind, person), user).await?;
     let decided = now.is_some_and(|waiting| waiting.decided);
     Err(Failure::Page(if decided { Problem::Decided } else { Problem::Lapsed }))
-}
-
-/// A grant lives as long as the longest thing that can come of it.
-fn grant_lifetime_s(app: &Site<'_>, waiting: &Waiting) -> u32 {
-    let (metadata, lifetimes) = (&waiting.client.metadata, &app.config.lifetimes);
-    if metadata.grant_types.contains(&GrantType::RefreshToken) {
-        return metadata.refresh_token_lifetime.unwrap_or(lifetimes.refresh_s);
-    }
-    let access_s = metadata.access_token_lifetime.unwrap_or(lifetimes.access_s);
-    access_s.saturating_add(waiting.left_s)
 }
 
 #[cfg(test)]

@@ -3,6 +3,7 @@
 use oauth::claims::Holder;
 use oauth::client::Draft;
 use oauth::code::StoredCode;
+use oauth::grant::Granted;
 use oauth::ids::{ClientId, ClientKey, TokenId};
 use oauth::pkce::Challenge;
 use oauth::rar::Details;
@@ -26,9 +27,7 @@ pub(crate) struct CodeGrant {
     pub(crate) stored: StoredCode,
     pub(crate) spent: bool,
     pub(crate) holder: Holder,
-    pub(crate) scopes: ScopeSet,
-    pub(crate) audiences: Vec<String>,
-    pub(crate) details: Option<Details>,
+    pub(crate) granted: Granted,
     pub(crate) nonce: Option<String>,
     /// What the request wants inside the ID token, and what there is to choose from.
     pub(crate) id_token_claims: Vec<String>,
@@ -110,9 +109,11 @@ impl Store {
             },
             spent: row.spent.unwrap_or(true),
             holder: person(row.sub, row.auth_time, row.amr, row.session_id),
-            scopes: scopes(&row.scopes.unwrap_or_default(), "grants.scopes")?,
-            audiences: row.audiences.unwrap_or_default(),
-            details: row.details.map(|json| json.0),
+            granted: Granted {
+                scopes: scopes(&row.scopes.unwrap_or_default(), "grants.scopes")?,
+                audiences: row.audiences.unwrap_or_default(),
+                details: row.details.map(|json| json.0),
+            },
             nonce: row.nonce,
             id_token_claims: row.id_token_claims.unwrap_or_default(),
             profile: Profile {

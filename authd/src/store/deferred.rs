@@ -3,6 +3,7 @@
 use oauth::claims::Holder;
 use oauth::client::{Client, Draft};
 use oauth::deferred::{Kind, State, Stored};
+use oauth::grant::Granted;
 use oauth::ids::{ClientId, ClientKey, TenantId, UserId};
 use oauth::rar::Details;
 use oauth::secret::Refresh;
@@ -60,9 +61,7 @@ pub(crate) struct DeferredRead {
 /// What was approved.
 pub(crate) struct DeferredGrant {
     pub(crate) holder: Holder,
-    pub(crate) scopes: ScopeSet,
-    pub(crate) audiences: Vec<String>,
-    pub(crate) details: Option<Details>,
+    pub(crate) granted: Granted,
     pub(crate) ends_at: Timestamp,
 }
 
@@ -256,9 +255,11 @@ impl Store {
         let grant = match row.scopes {
             Some(list) => Some(DeferredGrant {
                 holder: person(row.sub, row.auth_time, row.amr, None),
-                scopes: scopes(&list, "grants.scopes")?,
-                audiences: row.audiences.unwrap_or_default(),
-                details: row.details.map(|json| json.0),
+                granted: Granted {
+                    scopes: scopes(&list, "grants.scopes")?,
+                    audiences: row.audiences.unwrap_or_default(),
+                    details: row.details.map(|json| json.0),
+                },
                 ends_at: Timestamp(row.ends_at.unwrap_or(0)),
             }),
             None => None,

@@ -2,9 +2,10 @@
 
 use oauth::claims::Holder;
 use oauth::client::Draft;
+use oauth::grant::Granted;
 use oauth::ids::{ClientId, ClientKey, GrantId};
 use oauth::rar::Details;
-use oauth::refresh::StoredGrant;
+use oauth::refresh::{Misuse, StoredRefresh};
 use oauth::secret::Refresh;
 use oauth::{Hashed, Timestamp};
 use sqlx::types::Json;
@@ -22,11 +23,10 @@ pub(crate) struct RefreshRead {
 
 /// The grant behind a refresh token, spent or not.
 pub(crate) struct RefreshGrant {
-    pub(crate) stored: StoredGrant,
+    pub(crate) stored: StoredRefresh,
     pub(crate) id: GrantId,
     pub(crate) holder: Holder,
     pub(crate) ends_at: Timestamp,
-    pub(crate) spent: bool,
 }
 
 /// The gate's arguments.
@@ -47,15 +47,6 @@ pub(crate) enum Rotated {
     Fresh,
     Reused,
     Dead,
-}
-
-/// What makes a refresh token end its family.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Misuse {
-    /// Another authenticated client presented it (W38).
-    Stolen,
-    /// It was spent before (W36).
-    Reused,
 }
 
 impl Store {
@@ -87,16 +78,18 @@ impl Store {
             return Ok(Some(RefreshRead { asker, grant: None }));
         };
         let grant = RefreshGrant {
-            stored: StoredGrant {
+            stored: StoredRefresh {
                 client: ClientKey(owner),
-                scopes: scopes(&row.scopes.unwrap_or_default(), "grants.scopes")?,
-                audiences: row.audiences.unwrap_or_default(),
-                details: row.details.map(|json| json.0),
+                granted: Granted {
+                    scopes: scopes(&row.scopes.unwrap_or_default(), "grants.scopes")?,
+                    audiences: row.audiences.unwrap_or_default(),
+                    details: row.details.map(|json| json.0),
+                },
+                spent: row.spent.unwrap_or(true),
             },
             id: GrantId(id),
             holder: person(row.sub, row.auth_time, row.amr, row.session_id),
             ends_at: Timestamp(row.ends_at.unwrap_or(0)),
-            spent: row.spent.unwrap_or(true),
         };
         Ok(Some(RefreshRead { asker, grant: Some(grant) }))
     }

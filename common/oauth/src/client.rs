@@ -8,15 +8,13 @@ mod metadata;
 mod presented;
 
 use crate::ids::{ClientId, ClientKey, TenantId};
-use crate::rar::Details;
 use crate::secret::{Client as ClientSecret, Hashed};
 use crate::uri::RedirectUri;
-use crate::{Error, ErrorCode, ScopeSet, Timestamp};
+use crate::{Error, ErrorCode, Timestamp};
 
 pub use authenticate::{Authenticated, Evidence, Unproven};
 pub use metadata::{
-    AuthMethod, Delivery, Draft, GrantType, IdTokenAlg, InvalidMetadata, Keys, Metadata,
-    display_name,
+    AuthMethod, Delivery, Draft, GrantType, InvalidMetadata, Keys, Metadata, display_name,
 };
 pub use presented::Presented;
 
@@ -54,41 +52,6 @@ impl Client {
             return Ok(());
         }
         Err(Error::new(ErrorCode::UnauthorizedClient, "the client may not use this grant type"))
-    }
-
-    /// Whether what was granted once is still the client's: what it lost since then is not issued again, at
-    /// any grant (W33).
-    pub fn still_has(
-        &self,
-        scopes: &ScopeSet,
-        audiences: &[String],
-        issuer: &str,
-    ) -> Result<(), Error> {
-        if !scopes.is_subset(&self.metadata.scope) {
-            let lost = "the client may no longer ask for one of these scopes";
-            return Err(Error::new(ErrorCode::InvalidScope, lost));
-        }
-        let own =
-            |audience: &String| audience == issuer || self.metadata.audiences.contains(audience);
-        if !audiences.iter().all(own) {
-            return Err(Error::new(
-                ErrorCode::InvalidTarget,
-                "the client may no longer use one of these audiences",
-            ));
-        }
-        Ok(())
-    }
-
-    /// The same of `authorization_details`, by the types that the client may ask for.
-    pub fn still_has_details(&self, details: Option<&Details>) -> Result<(), Error> {
-        let allowed = &self.metadata.authorization_details_types;
-        if details.is_none_or(|details| details.iter().all(|one| allowed.contains(one.kind()))) {
-            return Ok(());
-        }
-        Err(Error::new(
-            ErrorCode::InvalidAuthorizationDetails,
-            "the client may no longer ask for one of these types",
-        ))
     }
 
     /// The registered URI that `presented` matches.

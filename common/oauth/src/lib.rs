@@ -3,8 +3,8 @@
 //! No I/O, no clock, no randomness, no async: `now` and random bytes are arguments. The daemons read,
 //! ask a function here to decide, let keyd sign, and let one guarded SQL statement be the gate.
 //!
-//! Where to start reading: [`authorize`] (request → interaction → code), then [`code`] and [`refresh`]
-//! (artefact → tokens). Every parser of public bytes is here too: [`form`], [`basic`], [`cookie`],
+//! Where to start reading: [`authorize`] (request → interaction → code), then [`code`], [`refresh`] and
+//! [`issue`] (artefact → tokens). Every parser of public bytes is here too: [`form`], [`basic`], [`cookie`],
 //! [`jwt`], [`jwk`], [`assertion`], [`rar`], [`uri`].
 #![warn(missing_docs)]
 
@@ -23,8 +23,10 @@ pub mod discovery;
 pub mod error;
 pub mod exchange;
 pub mod form;
+pub mod grant;
 pub mod ids;
 pub mod introspection;
+pub mod issue;
 pub mod jwk;
 pub mod jwt;
 pub mod logout;

@@ -2,6 +2,7 @@
 
 use crate::client::Authenticated;
 use crate::error::{Error, ErrorCode};
+use crate::grant::Granted;
 use crate::rar::Details;
 use crate::{ScopeSet, claims, scope};
 
@@ -14,15 +15,6 @@ pub struct ClientCredentialsRequest {
     pub audiences: Vec<String>,
     /// `authorization_details`; whether the client may have them is checked against its tenant's types.
     pub details: Option<Details>,
-}
-
-/// What a client gets for itself.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Granted {
-    /// May be empty: then the audience alone says what the token is for.
-    pub scopes: ScopeSet,
-    /// Never empty.
-    pub audiences: Vec<String>,
 }
 
 impl ClientCredentialsRequest {
@@ -54,6 +46,6 @@ impl ClientCredentialsRequest {
         let mut audiences = claims::audiences(&self.audiences, &client.metadata.audiences, issuer);
         audiences.sort_unstable();
         audiences.dedup();
-        Ok(Granted { scopes, audiences })
+        Ok(Granted { scopes, audiences, details: self.details.clone() })
     }
 }

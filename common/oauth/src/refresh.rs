@@ -1,7 +1,8 @@
 //! Refreshing (RFC 6749 §6), with rotation and reuse detection (RFC 9700 §4.14.2).
 
-use crate::client::Authenticated;
-use crate::error::{Error, ErrorCode};
+use crate::client::{Authenticated, GrantType};
+use crate::error::Error;
+use crate::grant::{Granted, Wanted};
 use crate::ids::ClientKey;
 use crate::rar::Details;
 use crate::secret::{Plain, Refresh};
@@ -19,79 +20,80 @@ pub struct RefreshRequest {
     pub details: Option<Details>,
 }
 
-/// What was granted.
+/// A refresh token, with the grant behind it.
 #[derive(Debug, Clone)]
-pub struct StoredGrant {
-    /// To whom.
+pub struct StoredRefresh {
+    /// To whom it was issued.
     pub client: ClientKey,
     /// What the person agreed to.
-    pub scopes: ScopeSet,
-    /// For whom.
-    pub audiences: Vec<String>,
-    /// RFC 9396 `authorization_details`.
-    pub details: Option<Details>,
+    pub granted: Granted,
+    /// It was rotated already.
+    pub spent: bool,
 }
 
-/// What the new access token will carry; the grant itself stays as wide as it was.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Narrowed {
-    /// Subset of the grant's.
-    pub scopes: ScopeSet,
-    /// Subset of the grant's.
-    pub audiences: Vec<String>,
-    /// No more than the grant's.
-    pub details: Option<Details>,
-}
-
-/// Why a refresh token is refused before the gate.
+/// What makes a refresh token end its family.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Refused {
-    /// Presented by a client that it was not issued to: a sign of theft, the family dies (W38).
+pub enum Misuse {
+    /// Another authenticated client presented it (W38).
     Stolen,
-    /// A mistake of the right client; the token stays good (W39).
-    Mistake(Error),
+    /// It was spent before (W36).
+    Reused,
 }
 
-/// Whether this request may refresh, and what it will get. "The requested scope MUST NOT include any
-/// scope not originally granted by the resource owner" (RFC 6749 §6).
-pub fn narrow(
-    stored: &StoredGrant,
+/// What is to be done with a refresh token that was presented.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Verdict {
+    /// The gate may rotate it, for an access token that carries this; the grant stays as wide as it was. The gate
+    /// alone knows whether a spent one comes within the client's retry window.
+    Rotate(Granted),
+    /// Its family dies.
+    End(Misuse),
+    /// A mistake of the right client: the token stays good (W39).
+    Refuse(Error),
+}
+
+/// Decides it.
+pub fn decide(
+    stored: &StoredRefresh,
     request: &RefreshRequest,
     client: &Authenticated,
     issuer: &str,
-) -> Result<Narrowed, Refused> {
+) -> Verdict {
     if stored.client != client.key {
         // Anybody can call themselves a public client: its word about somebody else's token counts for nothing.
         let unproven = client.metadata.is_public();
-        return Err(if unproven { Refused::Mistake(Error::grant()) } else { Refused::Stolen });
+        return if unproven {
+            Verdict::Refuse(Error::grant())
+        } else {
+            Verdict::End(Misuse::Stolen)
+        };
     }
-    let scopes = request.scopes.clone().unwrap_or_else(|| stored.scopes.clone());
-    if scopes.is_empty() || !scopes.is_subset(&stored.scopes) {
-        return Err(Refused::Mistake(Error::new(
-            ErrorCode::InvalidScope,
-            "beyond what was granted",
-        )));
+    let wanted = Wanted {
+        scopes: request.scopes.as_ref(),
+        audiences: &request.audiences,
+        details: request.details.as_ref(),
+    };
+    let narrowed = match client.narrow(&stored.granted, &wanted, issuer) {
+        Ok(narrowed) => narrowed,
+        // A spent token is a replay whatever else is wrong with the request.
+        Err(_) if stored.spent => stored.granted.clone(),
+        Err(error) => return Verdict::Refuse(error),
+    };
+    if let Err(error) = client.check_grant(GrantType::RefreshToken) {
+        return Verdict::Refuse(error);
     }
-    let audiences =
-        narrow_audiences(&stored.audiences, &request.audiences).map_err(Refused::Mistake)?;
-    client.still_has(&scopes, &audiences, issuer).map_err(Refused::Mistake)?;
-    let details = Details::narrow_granted(stored.details.as_ref(), request.details.as_ref())
-        .map_err(Refused::Mistake)?;
-    client.still_has_details(details.as_ref()).map_err(Refused::Mistake)?;
-    Ok(Narrowed { scopes, audiences, details })
+    // A replay needs no signature to be one: it costs the token nothing, and ends the family although keyd is away.
+    if stored.spent && client.metadata.refresh_retry_s == 0 {
+        return Verdict::End(Misuse::Reused);
+    }
+    Verdict::Rotate(narrowed)
 }
 
-/// "the client … can specify the desired resource" among those granted (RFC 8707 §2.2); all of them when it
-/// names none.
-pub fn narrow_audiences(granted: &[String], wanted: &[String]) -> Result<Vec<String>, Error> {
-    if wanted.iter().any(|wanted| !granted.contains(wanted)) {
-        return Err(Error::new(ErrorCode::InvalidTarget, "beyond what was granted"));
-    }
-    Ok(if wanted.is_empty() { granted } else { wanted }.to_vec())
-}
-
-/// Whether a grant gets a refresh token at all: the client must be registered for it. Without
-/// `offline_access` the token dies with the session.
+/// Whether a grant outlives the session that it was made in.
 pub fn is_offline(scopes: &ScopeSet) -> bool {
     scopes.contains(scope::OFFLINE_ACCESS)
 }
+
+#[cfg(test)]
+#[path = "refresh_tests.rs"]
+mod tests;

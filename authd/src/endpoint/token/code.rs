@@ -1,19 +1,20 @@
 //! `grant_type=authorization_code` (RFC 6749 §4.1.3).
 
-use oauth::client::{Authenticated, GrantType, Presented};
+use oauth::client::{GrantType, Presented};
 use oauth::code::CodeRequest;
-use oauth::rar::Details;
+use oauth::grant::Wanted;
+use oauth::issue::{Draft, Form};
 use oauth::secret::Refresh;
 use oauth::token::TokenReply;
 use oauth::{Error, Plain};
 use web::Request;
 
 use super::authenticate;
-use super::issue::{Draft, reply, sign};
+use super::issue::{reply, sign};
 use crate::app::secret;
 use crate::failure::Failure;
 use crate::issuer::Site;
-use crate::store::{CodeGrant, Outcome, Redeem};
+use crate::store::{Outcome, Redeem};
 
 pub(super) async fn redeem(
     app: &Site<'_>,
@@ -33,24 +34,25 @@ pub(super) async fn redeem(
         Err(oauth::code::Refused::Burn) => Some(Error::grant()),
         Ok(()) => found.spent.then_some(Error::grant()),
     };
-    let narrowed = refused.map_or_else(|| narrowed(app, &found, &wanted, &client), Err);
-    let (audiences, details) = match narrowed {
-        Ok(narrowed) => narrowed,
+    let part =
+        Wanted { scopes: None, audiences: &wanted.audiences, details: wanted.details.as_ref() };
+    let narrow = || client.narrow(&found.granted, &part, app.issuer());
+    let granted = match refused.map_or_else(narrow, Err) {
+        Ok(granted) => granted,
         Err(error) => {
             app.store.burn(hash, &client.id, request.id.as_str()).await?;
             return Err(error.into());
         }
     };
     let released = (!found.id_token_claims.is_empty())
-        .then(|| oauth::userinfo::released(found.profile, &found.scopes, &found.id_token_claims));
+        .then(|| oauth::userinfo::released(found.profile, &granted.scopes, &found.id_token_claims));
     let draft = Draft {
         holder: &found.holder,
-        scopes: found.scopes,
-        audiences,
-        details,
+        granted,
         nonce: found.nonce.as_deref(),
         released,
         ends_at: Some(found.ends_at),
+        form: Form::Registered,
     };
     let refresh = if client.metadata.grant_types.contains(&GrantType::RefreshToken) {
         Some(secret::<Refresh>()?)
@@ -69,18 +71,4 @@ pub(super) async fn redeem(
         Outcome::Fresh => Ok(reply(signed, refresh.as_ref())),
         Outcome::Replayed | Outcome::Dead => Err(Error::grant().into()),
     }
-}
-
-/// The audiences and details that the code's token will have, and whether what was granted is still the client's.
-fn narrowed(
-    app: &Site<'_>,
-    found: &CodeGrant,
-    wanted: &CodeRequest,
-    client: &Authenticated,
-) -> Result<(Vec<String>, Option<Details>), Error> {
-    let audiences = oauth::refresh::narrow_audiences(&found.audiences, &wanted.audiences)?;
-    client.still_has(&found.scopes, &audiences, app.issuer())?;
-    let details = Details::narrow_granted(found.details.as_ref(), wanted.details.as_ref())?;
-    client.still_has_details(details.as_ref())?;
-    Ok((audiences, details))
 }

@@ -3,6 +3,7 @@
 
 use oauth::client::{GrantType, Presented};
 use oauth::deferred::{self, CibaTokenRequest, DeviceTokenRequest, Kind, Refused};
+use oauth::issue::{Draft, Form};
 use oauth::rar::Details;
 use oauth::secret::Refresh;
 use oauth::token::TokenReply;
@@ -10,7 +11,7 @@ use oauth::{Error, ErrorCode, Plain};
 use web::Request;
 
 use super::authenticate;
-use super::issue::{Draft, reply, sign};
+use super::issue::{reply, sign};
 use crate::app::secret;
 use crate::failure::Failure;
 use crate::issuer::Site;
@@ -60,18 +61,18 @@ pub(super) async fn redeem(
         return Err(Error::from(refused).into());
     }
     let grant = grant.ok_or_else(|| Failure::internal("approved without a grant"))?;
-    let audiences = oauth::refresh::narrow_audiences(&grant.audiences, &wanted.audiences)?;
-    client.still_has(&grant.scopes, &audiences, app.issuer())?;
-    let details = Details::narrow_granted(grant.details.as_ref(), wanted.details.as_ref())?;
-    client.still_has_details(details.as_ref())?;
+    let part = oauth::grant::Wanted {
+        scopes: None,
+        audiences: &wanted.audiences,
+        details: wanted.details.as_ref(),
+    };
     let draft = Draft {
         holder: &grant.holder,
-        scopes: grant.scopes,
-        audiences,
-        details,
+        granted: client.narrow(&grant.granted, &part, app.issuer())?,
         nonce: None,
         released: None,
         ends_at: Some(grant.ends_at),
+        form: Form::Registered,
     };
     let refresh = if client.metadata.grant_types.contains(&GrantType::RefreshToken) {
         Some(secret::<Refresh>()?)

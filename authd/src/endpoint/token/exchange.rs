@@ -2,13 +2,15 @@
 
 use oauth::client::{GrantType, Presented};
 use oauth::exchange::{ExchangeRequest, TokenType};
+use oauth::grant::Granted;
 use oauth::ids::GrantId;
+use oauth::issue::{Draft, Form};
 use oauth::token::TokenReply;
-use oauth::{Error, ErrorCode, Hashed};
+use oauth::{Error, Hashed};
 use web::Request;
 
 use super::authenticate;
-use super::issue::{Draft, reply, sign_exchanged};
+use super::issue::{reply, sign};
 use crate::failure::Failure;
 use crate::issuer::Site;
 use crate::store::Exchange;
@@ -32,21 +34,19 @@ pub(super) async fn exchange(
     let user = found_subject.as_ref().and_then(|party| party.user);
     let parties = (found_subject, found_actor);
     let exchanged = oauth::exchange::exchange(&client, wanted, parties, &policies)?;
-    if exchanged.audiences.contains(&app.config.admin_audience) {
-        let description = "a token for the admin API is never exchanged for";
-        return Err(Error::new(ErrorCode::InvalidTarget, description).into());
-    }
     let draft = Draft {
         holder: &exchanged.holder,
-        scopes: exchanged.scopes.clone(),
-        audiences: exchanged.audiences.clone(),
-        details: exchanged.details.clone(),
+        granted: Granted {
+            scopes: exchanged.scopes.clone(),
+            audiences: exchanged.audiences.clone(),
+            details: exchanged.details.clone(),
+        },
         nonce: None,
         released: None,
         ends_at: Some(exchanged.ends_at),
+        form: Form::Exchanged { jwt: wanted.requested == Some(TokenType::Jwt) },
     };
-    let as_jwt = wanted.requested == Some(TokenType::Jwt);
-    let signed = sign_exchanged(app, &client, draft, (now, as_jwt)).await?;
+    let signed = sign(app, &client, draft, now).await?;
     let gate = Exchange {
         grant: GrantId(uuid::Uuid::now_v7()),
         client: &client,

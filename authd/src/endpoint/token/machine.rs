@@ -3,13 +3,14 @@
 use oauth::claims::Holder;
 use oauth::client::{GrantType, Presented};
 use oauth::ids::GrantId;
+use oauth::issue::{Draft, Form};
 use oauth::machine::ClientCredentialsRequest;
 use oauth::token::TokenReply;
 use oauth::{Error, ErrorCode};
 use web::Request;
 
 use super::authenticate;
-use super::issue::{Draft, reply, sign};
+use super::issue::{reply, sign};
 use crate::failure::Failure;
 use crate::issuer::Site;
 use crate::store::MachineGrant;
@@ -31,12 +32,11 @@ pub(super) async fn grant(
     let holder = Holder { sub: client.id.as_str().to_owned(), authentication: None, act: None };
     let draft = Draft {
         holder: &holder,
-        scopes: granted.scopes,
-        audiences: granted.audiences,
-        details: wanted.details.clone(),
+        granted,
         nonce: None,
         released: None,
         ends_at: None,
+        form: Form::Registered,
     };
     let signed = sign(app, &client, draft, now).await?;
     let gate = MachineGrant {

@@ -1,18 +1,19 @@
 //! `grant_type=refresh_token` (RFC 6749 §6).
 
 use oauth::client::{GrantType, Presented};
-use oauth::refresh::{RefreshRequest, Refused};
+use oauth::issue::{Draft, Form};
+use oauth::refresh::{self, RefreshRequest, Verdict};
 use oauth::secret::Refresh;
 use oauth::token::TokenReply;
 use oauth::{Error, Plain};
 use web::Request;
 
 use super::authenticate;
-use super::issue::{Draft, reply, sign};
+use super::issue::{reply, sign};
 use crate::app::secret;
 use crate::failure::Failure;
 use crate::issuer::Site;
-use crate::store::{Misuse, Rotate, Rotated};
+use crate::store::{Rotate, Rotated};
 
 pub(super) async fn rotate(
     app: &Site<'_>,
@@ -28,38 +29,22 @@ pub(super) async fn rotate(
         client.check_grant(GrantType::RefreshToken)?;
         return Err(Error::grant().into());
     };
-    let narrowed = match oauth::refresh::narrow(&found.stored, &wanted, &client, app.issuer()) {
-        Ok(narrowed) => narrowed,
-        Err(Refused::Stolen) => {
+    let granted = match refresh::decide(&found.stored, &wanted, &client, app.issuer()) {
+        Verdict::Rotate(granted) => granted,
+        Verdict::End(misuse) => {
             let id = request.id.as_str();
-            app.store.end_family(found.id, Misuse::Stolen, &client.id, id).await?;
+            app.store.end_family(found.id, misuse, &client.id, id).await?;
             return Err(Error::grant().into());
         }
-        // A spent token is a replay whatever else is wrong with the request; the gate will say so.
-        Err(Refused::Mistake(error)) if !found.spent || found.stored.client != client.key => {
-            return Err(error.into());
-        }
-        Err(Refused::Mistake(_)) => oauth::refresh::Narrowed {
-            scopes: found.stored.scopes.clone(),
-            audiences: found.stored.audiences.clone(),
-            details: found.stored.details.clone(),
-        },
+        Verdict::Refuse(error) => return Err(error.into()),
     };
-    client.check_grant(GrantType::RefreshToken)?;
-    // A replay needs no signature to be one: it costs the token nothing, and ends the family although keyd is away.
-    if found.spent && client.metadata.refresh_retry_s == 0 {
-        let id = request.id.as_str();
-        app.store.end_family(found.id, Misuse::Reused, &client.id, id).await?;
-        return Err(Error::grant().into());
-    }
     let draft = Draft {
         holder: &found.holder,
-        scopes: narrowed.scopes,
-        audiences: narrowed.audiences,
-        details: narrowed.details,
+        granted,
         nonce: None,
         released: None,
         ends_at: Some(found.ends_at),
+        form: Form::Registered,
     };
     let successor = secret::<Refresh>()?;
     let signed = sign(app, &client, draft, now).await?;

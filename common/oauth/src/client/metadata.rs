@@ -6,6 +6,7 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
+use wire::Algorithm;
 
 use crate::ids::TenantId;
 use crate::jwk::KeySet;
@@ -130,22 +131,6 @@ words! {
 }
 
 words! {
-    /// The algorithm of a client's ID tokens.
-    IdTokenAlg {
-        /// What OpenID Connect expects by default.
-        Rs256 = "RS256",
-        /// Smaller and faster.
-        Es256 = "ES256",
-        /// RSA with probabilistic padding.
-        Ps256 = "PS256",
-        /// ECDSA on P-384.
-        Es384 = "ES384",
-        /// Ed25519.
-        EdDsa = "EdDSA",
-    }
-}
-
-words! {
     /// How a client learns that a CIBA request was decided.
     Delivery {
         /// It asks.
@@ -197,7 +182,7 @@ pub struct Metadata {
     /// Seconds; `None`: the server's default.
     pub refresh_token_lifetime: Option<u32>,
     /// The algorithm of its ID tokens.
-    pub id_token_alg: IdTokenAlg,
+    pub id_token_alg: Algorithm,
     /// The types of `authorization_details` that it may ask for.
     pub authorization_details_types: BTreeSet<String>,
     /// Access tokens are random texts instead of JWTs.
@@ -360,7 +345,7 @@ impl Metadata {
             refresh_retry_s: Some(self.refresh_retry_s),
             access_token_lifetime: self.access_token_lifetime,
             refresh_token_lifetime: self.refresh_token_lifetime,
-            id_token_signed_response_alg: Some(self.id_token_alg.as_str().to_owned()),
+            id_token_signed_response_alg: Some(self.id_token_alg.name().to_owned()),
             authorization_details_types: self.authorization_details_types.iter().cloned().collect(),
             opaque_access_tokens: self.opaque_access_tokens,
             require_pushed_authorization_requests: self.require_pushed_authorization_requests,
@@ -449,8 +434,10 @@ fn bounded(
     }
 }
 
-fn id_token_alg(word: Option<&str>) -> Result<IdTokenAlg, InvalidMetadata> {
-    IdTokenAlg::parse(word.unwrap_or("RS256")).ok_or_else(|| {
+fn id_token_alg(word: Option<&str>) -> Result<Algorithm, InvalidMetadata> {
+    // What OpenID Connect expects by default (OIDC Registration §2).
+    let word = word.unwrap_or("RS256");
+    Algorithm::ALL.into_iter().find(|algorithm| algorithm.name() == word).ok_or_else(|| {
         invalid("id_token_signed_response_alg", "RS256, ES256, PS256, ES384 or EdDSA")
     })
 }
