@@ -22,6 +22,8 @@ const KEYS: Duration = Duration::from_secs(10);
 /// How often it is looked whether a tenant has got an issuer of its own.
 const GLANCE: Duration = Duration::from_secs(1);
 const EAGER: Duration = Duration::from_millis(250);
+/// Most seconds between this machine's clock and PostgreSQL's.
+const CLOCKS_S: u64 = 30;
 /// Most steps that are taken in one go.
 const STEPS: usize = 32;
 /// How often expired rows are swept, and how many at a time.
@@ -149,6 +151,8 @@ pub(crate) struct Known {
     ended: Vec<KeyView>,
     rows: Vec<(Uuid, Row)>,
     planted: Vec<String>,
+    /// Seconds since the epoch, by PostgreSQL's clock.
+    now: u64,
 }
 
 impl Known {
@@ -164,11 +168,10 @@ impl Known {
         let keys: Vec<KeyView> = self.of(issuer).cloned().collect();
         let rows = self.rows.iter().filter(|(of, _)| *of == issuer.id).map(|(_, row)| *row);
         let rows: Vec<Row> = rows.collect();
-        let now = host::clock::now_s();
-        let mut steps = schedule::plan(&keys, &rows, &kinds, now, app.config.rotation);
+        let mut steps = schedule::plan(&keys, &rows, &kinds, self.now, app.config.rotation);
         let ended: Vec<KeyView> =
             self.ended.iter().filter(|key| key.issuer == issuer.url).cloned().collect();
-        steps.extend(schedule::spent(&ended, now));
+        steps.extend(schedule::spent(&ended, self.now));
         steps
     }
 }
@@ -183,6 +186,16 @@ async fn tend(app: &App, noted: &mut Noted) -> Result<(), Failure> {
             app.store.planted(kid).await?;
             noted.planted.insert(kid.clone());
         }
+    }
+    // keyd's clock is this machine's. Nothing is begun or ended while it is not known what time it is: a key that was
+    // staged in the future could not sign for as long, and one destroyed too soon takes tokens along (F21).
+    let apart_s = known.now.abs_diff(host::clock::now_s());
+    if apart_s > CLOCKS_S {
+        tracing::error!(
+            apart_s,
+            "ALARM: this machine's clock differs from PostgreSQL's; keys are left as they are"
+        );
+        return Ok(());
     }
     for issuer in known.issuers.clone() {
         known = advance(app, &issuer, known, noted).await?;
@@ -203,7 +216,10 @@ async fn advance(
         if known.plan(app, issuer, noted).iter().all(|step| failed.contains(step)) {
             break;
         }
-        let Some(mut lock) = app.store.key_lock().await? else { break };
+        let Some(mut lock) = app.store.key_lock().await? else {
+            tracing::info!("keys are being changed by another node, or by hand");
+            break;
+        };
         // Another node may have acted between the plan and the lock: plan again from what is there now.
         known = refresh(app).await?;
         let due = known.plan(app, issuer, noted);
@@ -240,6 +256,7 @@ async fn advance(
 
 /// All of it, for every issuer: what a keyd that has just restarted knows of some must not pass for everything.
 pub(crate) async fn refresh(app: &App) -> Result<Known, Failure> {
+    let now = app.store.now().await?;
     let issuers = app.store.issuers().await?;
     let rows = app.store.key_rows().await?;
     let url = |id: Uuid| issuers.iter().find(|issuer| issuer.id == id).map(|issuer| &issuer.url);
@@ -271,7 +288,7 @@ pub(crate) async fn refresh(app: &App) -> Result<Known, Failure> {
         Some((row.issuer, Row { kid, class, state, retired_at: row.retired_at }))
     };
     let rows = rows.iter().filter_map(row).collect();
-    Ok(Known { issuers, keys, ended, rows, planted })
+    Ok(Known { issuers, keys, ended, rows, planted, now })
 }
 
 async fn perform(

@@ -17,6 +17,9 @@ pub(crate) struct Policy {
 /// Slack between keyd's clock and ours before a step is asked for.
 const SKEW_S: u64 = 120;
 
+/// Longest wait of an issuer's first keys for those that the token is slow to make, in seconds.
+const TOGETHER_S: u64 = 60;
+
 /// The longest life of anything but a seal, in seconds: keyd's ceiling.
 const LIFETIME_MAX_S: u64 = 86_400;
 
@@ -48,11 +51,12 @@ pub(crate) const OF_TENANT: [Kind; 5] = [
 pub(crate) enum Step {
     /// Make a key.
     Stage(Class, Algorithm),
-    /// An issuer's first key of its kind signs at once: nobody can hold a JWKS without it.
+    /// An issuer's first key of its kind signs at once.
     ActivateFirst(Kid),
     /// The staged key takes over, and the former one ends.
     Succeed { successor: Kid, former: Kid },
-    /// Of two that sign, the older ends: a succession was cut off between its two halves.
+    /// Of two that sign, the older ends: a succession was cut off between its two halves. Or a staged one that cannot
+    /// succeed.
     Retire(Kid),
     /// keyd has moved the key on and PostgreSQL has not heard of it: a crash fell between the two.
     Restate(Kid, KeyState),
@@ -112,9 +116,50 @@ pub(crate) fn plan(
         row.state == KeyState::Retired && over(row) && !keys.iter().any(|key| key.kid == row.kid)
     };
     steps.extend(rows.iter().filter(gone).map(|row| Step::Forget(row.kid)));
-    steps.extend(kinds.iter().filter_map(|kind| step(keys, *kind, now, policy)));
+    let (hopeful, hopeless): (Vec<KeyView>, Vec<KeyView>) =
+        keys.iter().cloned().partition(|key| !is_hopeless(key, keys, rows, now));
+    steps.extend(hopeless.iter().map(|key| Step::Retire(key.kid)));
+    let due: Vec<_> = kinds.iter().filter_map(|kind| step(&hopeful, *kind, now, policy)).collect();
+    let (stages, others): (Vec<_>, Vec<_>) =
+        due.into_iter().partition(|step| matches!(step, Step::Stage(..)));
+    let wait = is_incomplete(&hopeful, &stages, now);
+    steps.extend(stages);
+    steps
+        .extend(others.into_iter().filter(|step| !wait || !matches!(step, Step::ActivateFirst(_))));
     steps.extend(spent(keys, now));
     steps
+}
+
+/// Whether a new issuer's first signature waits for keys that are still to be made: nobody then holds a JWKS of an
+/// issuer that signs and lacks one of them. For the kinds without which nothing is served it waits until they are there,
+/// for others a minute.
+fn is_incomplete(keys: &[KeyView], stages: &[Step], now: u64) -> bool {
+    let needed = |step: &Step| match step {
+        Step::Stage(class, algorithm) => {
+            *class == Class::Admin || matches!(algorithm, Algorithm::Es256 | Algorithm::Rs256)
+        }
+        Step::ActivateFirst(_)
+        | Step::Succeed { .. }
+        | Step::Retire(_)
+        | Step::Restate(..)
+        | Step::Forget(_)
+        | Step::Destroy(_) => false,
+    };
+    let began = keys.iter().map(|key| key.staged_at).min().unwrap_or(now);
+    let signs = |key: &KeyView| key.class != Class::Audit && key.not_sign_before.is_some();
+    !keys.iter().any(signs)
+        && (stages.iter().any(needed)
+            || !stages.is_empty() && now < began.saturating_add(TOGETHER_S))
+}
+
+/// A staged key that cannot be anybody's successor: other nodes have never heard of it and cannot have published it,
+/// since a crash fell between its making and its row; or it was made under a clock that ran ahead.
+fn is_hopeless(key: &KeyView, keys: &[KeyView], rows: &[Row], now: u64) -> bool {
+    let alike = |other: &&KeyView| (other.class, other.algorithm) == (key.class, key.algorithm);
+    let succeeds = || keys.iter().filter(alike).any(|other| other.state == KeyState::Active);
+    let unknown = || !rows.iter().any(|row| row.kid == key.kid);
+    key.state == KeyState::Staged
+        && (key.staged_at > now.saturating_add(SKEW_S) || unknown() && succeeds())
 }
 
 /// The ends of keys by which nothing that is alive was signed.

@@ -103,10 +103,62 @@ fn what_readiness_waits_for_comes_before_what_it_does_not() {
     }
 }
 
+/// A staged key of each kind but those at `missing`.
+fn staged_but(missing: &[usize], at: u64) -> Vec<KeyView> {
+    let of = |(number, (class, algorithm)): (u8, &Kind)| KeyView {
+        class: *class,
+        algorithm: *algorithm,
+        ..key(number, KeyState::Staged, (at, None, None))
+    };
+    let there =
+        (0..).zip(&OF_PLATFORM).filter(|(number, _)| !missing.contains(&usize::from(*number)));
+    there.map(of).collect()
+}
+
 #[test]
-fn a_crash_after_staging_resumes_with_activation() {
-    let staged = key(1, KeyState::Staged, (10, None, None));
-    assert_eq!(of_token_class(planned(&[staged], 11)), [Step::ActivateFirst(Kid([1; 16]))]);
+fn every_kind_is_published_before_the_first_signs() {
+    let activations = |missing: &[usize], now: u64| {
+        let steps = planned(&staged_but(missing, 10), now);
+        let stages = steps.iter().filter(|step| matches!(step, Step::Stage(..))).count();
+        assert_eq!(stages, missing.len());
+        steps.iter().filter(|step| matches!(step, Step::ActivateFirst(_))).count()
+    };
+    assert_eq!(activations(&[], 11), 7, "a crash after staging resumes with activation");
+    // What a token is slow to make is waited for, and not for ever.
+    assert_eq!(activations(&[6], 11), 0);
+    assert_eq!(activations(&[6], 69), 0);
+    assert_eq!(activations(&[6], 70), 6);
+    // Without these nothing is served anyway.
+    for needed in 0..3 {
+        assert_eq!(activations(&[needed], 100_000), 0);
+    }
+}
+
+/// (security.md, F20) A crash between keyd and PostgreSQL leaves a key that no other node can have published.
+#[test]
+fn f20_a_staged_key_without_a_row_succeeds_nobody() {
+    let active = key(1, KeyState::Active, (0, Some(0), None));
+    let orphan = key(2, KeyState::Staged, (86_400, None, None));
+    let row =
+        Row { kid: active.kid, class: Class::Token, state: KeyState::Active, retired_at: None };
+    for now in [86_401, 86_400 + 3720, 86_400 + 90 * 86_400] {
+        let keys = [active.clone(), orphan.clone()];
+        let steps = of_token_class(plan(&keys, &[row], &OF_PLATFORM, now, POLICY));
+        let stage = Step::Stage(Class::Token, Algorithm::Es256);
+        assert_eq!(steps, [Step::Retire(Kid([2; 16])), stage], "at {now}");
+    }
+}
+
+/// (security.md, F21) What was staged under a clock that ran ahead is out of the way once the clock is right again.
+#[test]
+fn f21_a_key_from_the_future_is_not_waited_for() {
+    let active = key(1, KeyState::Active, (0, Some(0), None));
+    let ahead = key(2, KeyState::Staged, (1_000_000_000, None, None));
+    let steps = planned(&[active.clone(), ahead], 86_400);
+    assert!(steps.contains(&Step::Retire(Kid([2; 16]))), "{steps:?}");
+    assert!(steps.contains(&Step::Stage(Class::Token, Algorithm::Es256)), "{steps:?}");
+    let skewed = key(3, KeyState::Staged, (86_500, None, None));
+    assert_eq!(of_token_class(planned(&[active, skewed], 86_400)), []);
 }
 
 #[test]

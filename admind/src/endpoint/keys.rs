@@ -147,7 +147,7 @@ pub(crate) async fn activate(app: &App, request: &Request, kid: &str) -> Result<
     Ok(json(StatusCode::OK, &Key::from(key.clone())))
 }
 
-/// The key signs no more. The last one that signs for its kind stays: without it nobody could sign in.
+/// The key signs no more, or never will. The last one that signs for its kind stays: without it nobody could sign in.
 pub(crate) async fn retire(app: &App, request: &Request, kid: &str) -> Result<Response, Failure> {
     let actor = fresh(allowed(app, request, Permission::ManageKeys).await?)?.user;
     let Nothing {} = body(request)?;
@@ -156,14 +156,17 @@ pub(crate) async fn retire(app: &App, request: &Request, kid: &str) -> Result<Re
     let another = alike(&known, issuer, (key.class, key.algorithm))
         .any(|other| other.kid != key.kid && other.state == KeyState::Active);
     match key.state {
-        KeyState::Active if another => {}
+        // A key that was staged by mistake, or in the future, is in the way of the next.
+        KeyState::Active | KeyState::Staged if another => {}
         KeyState::Active => {
             return Err(Failure::Conflict(
                 "the only signing key of its kind; activate a successor instead",
             ));
         }
         KeyState::Staged | KeyState::Retired => {
-            return Err(Failure::Conflict("only an active key can be retired"));
+            return Err(Failure::Conflict(
+                "only an active key, or one staged beside it, can be retired",
+            ));
         }
     }
     let changed = app.signer.retire(key.kid).await?;

@@ -78,6 +78,15 @@ impl Store {
         Ok((locked == Some(true)).then_some(transaction))
     }
 
+    /// Seconds since the epoch.
+    pub(crate) async fn now(&self) -> Result<u64, StoreError> {
+        let now =
+            sqlx::query_scalar!(r#"SELECT floor(extract(epoch FROM now()))::bigint AS "now!""#)
+                .fetch_one(&self.pool)
+                .await?;
+        Ok(u64::try_from(now).unwrap_or(0))
+    }
+
     /// How many issuers there are.
     pub(crate) async fn issuers_number(&self) -> Result<i64, StoreError> {
         Ok(sqlx::query_scalar!(r#"SELECT count(*) AS "count!" FROM issuers"#)
@@ -102,7 +111,7 @@ impl Store {
     pub(crate) async fn key_rows(&self) -> Result<Vec<KeyRow>, StoreError> {
         let rows = sqlx::query!(
             r#"SELECT i.id AS issuer, k.kid, k.class, k.state, k.statement,
-                      extract(epoch FROM k.retired_at)::bigint AS retired_at
+                      floor(extract(epoch FROM k.retired_at))::bigint AS retired_at
                FROM (SELECT id, tenant_id, created_at FROM issuers
                      ORDER BY tenant_id IS NOT NULL, created_at, id LIMIT 1000) i
                CROSS JOIN LATERAL (
@@ -181,8 +190,9 @@ pub(crate) async fn record(
 ) -> Result<bool, StoreError> {
     let state = word(change.view.state);
     let stored = sqlx::query!(
-        r#"INSERT INTO signing_keys (kid, issuer_id, class, algorithm, state, statement, activated_at)
-           VALUES ($1, $2, $3, $4, $5, $6, CASE WHEN $5 = 'active' THEN now() END)
+        r#"INSERT INTO signing_keys (kid, issuer_id, class, algorithm, state, statement, activated_at, retired_at)
+           VALUES ($1, $2, $3, $4, $5, $6, CASE WHEN $5 = 'active' THEN now() END,
+               CASE WHEN $5 = 'retired' THEN now() END)
            ON CONFLICT (kid) DO UPDATE SET state = excluded.state, statement = excluded.statement,
                activated_at = CASE WHEN excluded.state = 'active' THEN now() ELSE signing_keys.activated_at END,
                retired_at = CASE WHEN excluded.state = 'retired' THEN now() ELSE signing_keys.retired_at END

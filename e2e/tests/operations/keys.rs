@@ -217,9 +217,13 @@ fn a_staged_key_is_published_before_it_signs_and_cannot_sign_early() {
     // Nor is there a second staged one, nor an end of the only one that signs.
     api.post("keys", &json!({ "class": "token", "algorithm": "ES256" })).expect(409);
     api.post(&format!("keys/{old}/retire"), &json!({})).expect(409);
-    api.post(&format!("keys/{kid}/retire"), &json!({})).expect(409);
     api.post(&format!("keys/{old}/activate"), &json!({})).expect(409);
     assert_eq!(api.state(&old), "active");
+    // One that was a mistake can be given up, and is in nobody's way.
+    api.post(&format!("keys/{kid}/retire"), &json!({})).expect(200);
+    assert_eq!(api.state(&kid), "retired");
+    api.post(&format!("keys/{kid}/activate"), &json!({})).expect(409);
+    assert_ne!(api.stage("token", "ES256"), kid);
 }
 
 #[test]
@@ -338,6 +342,24 @@ fn f16_keyd_killed_while_it_makes_a_key_leaves_a_set_that_works() {
             (response.status == 200).then_some(())
         });
     }
+}
+
+/// As when admind dies between keyd's answer and its own commit: no other node can have published the key.
+#[test]
+fn f20_a_key_that_keyd_made_and_nobody_wrote_down_never_signs() {
+    let _cluster = beside_others();
+    let stand = populated(&Options::default());
+    has_one_set(&stand);
+    let (old, _) = signer_of(&stand, 0);
+    let orphan = Api::of(&stand).stage("token", "ES256");
+    owner(&stand, &format!("DELETE FROM signing_keys WHERE kid = '{orphan}'"));
+    let ended = format!(
+        "SELECT state, retired_at IS NOT NULL, activated_at FROM signing_keys WHERE kid = '{orphan}'"
+    );
+    until("its end is written down", SOON, || {
+        (owner(&stand, &ended) == "retired|t|").then_some(())
+    });
+    assert_eq!(signer_of(&stand, 0).0, old);
 }
 
 /// The handbook's emergency rotation, with everything running, as when a node is restarted later than another.

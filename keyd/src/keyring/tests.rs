@@ -99,6 +99,14 @@ fn w176_a_key_outlives_the_last_token_it_signed() {
 }
 
 #[test]
+fn w176_a_key_that_seals_the_audit_is_never_destroyed() {
+    let mut ring = ring([staged(1, Class::Audit, START)]);
+    ring.accept(ring.activated(A, true, START).unwrap()).unwrap();
+    ring.accept(ring.retired(A, START + 10).unwrap()).unwrap();
+    assert_eq!(ring.may_destroy(A, START + 1_000_000_000), Err(Refused::StillNeeded));
+}
+
+#[test]
 fn a_clock_set_back_does_not_shorten_the_wait_before_destruction() {
     let mut ring = ring([staged(1, Class::Token, START)]);
     ring.accept(ring.activated(A, true, START).unwrap()).unwrap();
