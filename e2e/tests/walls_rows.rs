@@ -373,3 +373,55 @@ fn an_administrator_of_one_tenant_cannot_change_how_a_member_signs_in_at_another
     assert_eq!(bench().psql("walls_people", ADMIND, "SELECT join_invited(100)").unwrap(), "0");
     assert_eq!(owner(credentials), before);
 }
+
+/// authd writes the answer; whoever has taken it over makes no member of somebody who said no, or nothing in time.
+#[test]
+fn w151_an_invitation_is_answered_once_while_it_is_open_and_revives_no_membership() {
+    const CARL: &str = "00000000-0000-7000-8000-0000000000cc";
+    const DORA: &str = "00000000-0000-7000-8000-0000000000dd";
+    bench().database("walls_invited", Some(TEMPLATE));
+    let owner = |text: &str| bench().psql("walls_invited", OWNER, text).unwrap();
+    let person = |id: &str| format!("('{id}', '{id}', '{id}')");
+    owner(&format!(
+        "INSERT INTO tenants (id, slug, name) VALUES ('{A}', 'a', 'a');
+         INSERT INTO users (id, email, email_key) VALUES {};
+         INSERT INTO memberships (tenant_id, user_id, status) VALUES ('{A}', '{DORA}', 'disabled');
+         INSERT INTO invitations (tenant_id, user_id, roles, declined_at, expires_at) VALUES
+             ('{A}', '{ANNA}', '{{tenant_admin}}', now(), now() + interval '1 day'),
+             ('{A}', '{BERT}', '{{tenant_admin}}', NULL, now() - interval '1 second'),
+             ('{A}', '{CARL}', '{{tenant_admin}}', NULL, now() + interval '1 day'),
+             ('{A}', '{DORA}', '{{tenant_admin}}', NULL, now() + interval '1 day')",
+        [ANNA, BERT, CARL, DORA].map(person).join(", ")
+    ));
+    let answer = |user: &str, columns: &str| {
+        let text = format!("UPDATE invitations SET {columns} WHERE user_id = '{user}'");
+        bench().psql("walls_invited", "opentrusty_authd", &text)
+    };
+    let accepted = "accepted_at = now(), declined_at = NULL";
+    for user in [ANNA, BERT] {
+        let error = answer(user, accepted).unwrap_err();
+        assert!(error.contains("not open"), "{error}");
+    }
+    for user in [CARL, DORA] {
+        answer(user, accepted).unwrap();
+        let error = answer(user, "accepted_at = NULL, declined_at = now()").unwrap_err();
+        assert!(error.contains("not open"), "{error}");
+    }
+    let joined = bench().psql("walls_invited", ADMIND, "SELECT join_invited(100)").unwrap();
+    assert_eq!(joined, "2");
+    let members = "SELECT m.user_id, m.status, count(r.id) FROM memberships m
+                   LEFT JOIN role_assignments r USING (tenant_id, user_id) GROUP BY 1, 2 ORDER BY 1";
+    assert_eq!(owner(members), format!("{CARL}|active|1\n{DORA}|disabled|0"));
+    let told = "SELECT string_agg(target, ',') FROM audit_events WHERE type = 'membership.joined'";
+    assert_eq!(owner(told), CARL);
+}
+
+/// (security.md, W149) Whoever has another role holds up no change of keys.
+#[test]
+fn the_right_to_change_keys_can_be_taken_by_adminds_role_alone() {
+    for role in ["opentrusty_authd", "opentrusty_courier", "opentrusty_auditor"] {
+        let text = "SELECT one FROM key_lock FOR UPDATE";
+        let error = bench().psql(TEMPLATE, role, text).unwrap_err();
+        assert!(error.contains("permission denied"), "{role}: {error}");
+    }
+}

@@ -155,7 +155,7 @@ impl Courier {
     async fn deliver(&self, message: Message) {
         let Message { id, kind, url, bearer, json, attempts, .. } = message;
         let url = match kind {
-            Kind::CibaPing => Some(url.as_str()),
+            Kind::CibaPing => url.as_deref(),
             // The operator's setting alone: what a row says of it is not asked.
             Kind::ResetMail => self.mail_webhook.as_ref().map(ExposeSecret::expose_secret),
         };

@@ -31,7 +31,8 @@ pub(super) struct Message {
     pub(super) kind: Kind,
     /// The client, or nobody's id for the operator.
     pub(super) receiver: Uuid,
-    pub(super) url: String,
+    /// Where the client is registered to be told; authd's word in the row is not asked (W140).
+    pub(super) url: Option<String>,
     pub(super) bearer: Option<SecretString>,
     /// As stored: not a byte of it is ours.
     pub(super) json: String,
@@ -80,8 +81,9 @@ impl Store {
             UPDATE outbox o SET attempts = o.attempts + 1,
                 next_at = now() + interval '5 seconds' * (2 ^ o.attempts)
             FROM due WHERE o.id = due.id
-            RETURNING o.id, o.kind, coalesce(o.client, $3) AS "receiver!", o.url, o.bearer,
-                o.body::text AS "json!", o.attempts"#,
+            RETURNING o.id, o.kind, coalesce(o.client, $3) AS "receiver!", o.bearer, o.body::text AS "json!", o.attempts,
+                (SELECT c.metadata->>'backchannel_client_notification_endpoint' FROM clients c
+                 WHERE c.id = o.client AND c.status = 'active') AS url"#,
             limit,
             busy,
             OPERATOR,

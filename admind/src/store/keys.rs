@@ -36,9 +36,6 @@ pub(crate) struct KeyRow {
     pub(crate) sealed: Sealed,
 }
 
-/// Held while keys are changed, so that one node at a time does it.
-const KEY_LOCK: i64 = 0x6f74_6b65_7973;
-
 impl Store {
     /// The platform issuer's row: found, or made by the first node that comes up. `Err(url)`: the database
     /// belongs to another issuer.
@@ -64,18 +61,18 @@ impl Store {
         Ok(if row.url == url { Ok(row.id) } else { Err(row.url) })
     }
 
-    /// The right to change keys; `None`: another node has it. Ends with the transaction.
+    /// The right to change keys, one node's at a time; `None`: another has it. Ends with the transaction.
     pub(crate) async fn key_lock(&self) -> Result<Option<PgTransaction<'_>>, StoreError> {
         let mut transaction = self.pool.begin().await?;
-        let locked = sqlx::query_scalar!("SELECT pg_try_advisory_xact_lock($1)", KEY_LOCK)
-            .fetch_one(&mut *transaction)
+        let locked = sqlx::query_scalar!("SELECT one FROM key_lock FOR UPDATE SKIP LOCKED")
+            .fetch_optional(&mut *transaction)
             .await?;
         // Two acts of a slow token, of half a minute each, take longer than an ordinary statement may leave a
         // transaction idle.
         sqlx::query!("SELECT set_config('idle_in_transaction_session_timeout', '90000', true)")
             .fetch_one(&mut *transaction)
             .await?;
-        Ok((locked == Some(true)).then_some(transaction))
+        Ok(locked.map(|_| transaction))
     }
 
     /// Seconds since the epoch.

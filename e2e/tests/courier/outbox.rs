@@ -13,7 +13,10 @@ fn ping(stand: &Stand, client: &str, url: &str) -> String {
     sql(
         stand,
         &format!(
-            "INSERT INTO outbox (id, kind, client, url, bearer, body)
+            "WITH registered AS (
+                 UPDATE clients SET metadata = jsonb_set(metadata, '{{backchannel_client_notification_endpoint}}',
+                     to_jsonb('{url}'::text)) WHERE id = '{client}')
+             INSERT INTO outbox (id, kind, client, url, bearer, body)
              VALUES (gen_random_uuid(), 'ciba_ping', '{client}', '{url}', 'told-by-the-client', '{body}')
              RETURNING id"
         ),
@@ -115,6 +118,29 @@ fn w63_a_ping_into_our_own_network_gets_no_connection() {
         until_row(&stand, &ping(&stand, &rp, &url), "1|f|t|f");
     }
     assert_eq!(trap.connections(), 0);
+}
+
+/// Whoever has taken authd over writes into the outbox what it likes.
+#[test]
+fn w140_a_ping_goes_where_the_client_is_registered_whatever_its_row_says() {
+    let (trap, other) = (trap(), trap());
+    let stand = stand(&[&trap, &other], &[ALLOWED]);
+    trap.answer("/ping", Answer::new(204, "", ""));
+    let rp = client(&stand, "rp", &json!({}));
+    let nowhere = client(&stand, "nowhere", &json!({}));
+    until_row(&stand, &ping(&stand, &rp, &trap.url("/ping")), "1|t|f|f");
+    for (client, ends) in [(&rp, "1|t|f|f"), (&nowhere, "1|f|t|f")] {
+        let id = sql(
+            &stand,
+            &format!(
+                "INSERT INTO outbox (id, kind, client, url, bearer, body)
+                 VALUES (gen_random_uuid(), 'ciba_ping', '{client}', '{}', 'b', '{{}}') RETURNING id",
+                other.url("/ping")
+            ),
+        );
+        until_row(&stand, &id, ends);
+    }
+    assert_eq!((trap.heard("/ping").len(), other.connections()), (2, 0));
 }
 
 #[test]
