@@ -1,6 +1,7 @@
 //! `opentrusty bootstrap`: fixes the issuer, makes the first platform administrator and the two clients of
 //! the platform. Once: the row in `installation` is the gate, and everything else commits with it.
 
+mod readdress;
 mod renew;
 
 use std::fmt;
@@ -21,6 +22,8 @@ use crate::issuer::Issuer;
 use crate::output::say;
 use crate::settings::Place;
 use crate::{audit, database, password};
+
+pub(crate) use readdress::readdress;
 
 /// The role that may do everything that belongs to the platform.
 const ROLE: &str = "platform_admin";

@@ -72,7 +72,7 @@ pub(crate) fn run(flags: &Setup) -> Result<(), Failure> {
     // Last: until now it could have been gone back to.
     clear(&plan, &mut steps)?;
     fs::remove_file(UNFINISHED).map_err(Failure::io(UNFINISHED))?;
-    first_administrator(&place, bootstrap, &mut steps)?;
+    first_administrator(&place, &plan, bootstrap, &mut steps)?;
     if !steps.changed() {
         say("\nNothing was changed.")?;
     }
@@ -248,10 +248,20 @@ fn administrator(
 
 fn first_administrator(
     place: &Place,
+    plan: &Plan,
     wanted: Option<Bootstrap>,
     steps: &mut Steps,
 ) -> Result<(), Failure> {
     let done = database::with(place, async |pool| bootstrap::is_done(&pool).await)?;
+    if done {
+        let origin = plan.console_origin.as_deref();
+        let moved = database::with(place, async |pool| {
+            bootstrap::readdress(&pool, origin, plan.api.as_str()).await
+        })?;
+        if moved {
+            steps.done("the clients of the platform: the API or the console is elsewhere now")?;
+        }
+    }
     match wanted {
         _ if done => steps::same("the first administrator"),
         Some(wanted) => {

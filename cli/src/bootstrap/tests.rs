@@ -121,3 +121,33 @@ async fn a_tenants_client_cannot_stand_in_for_one_of_the_platform(pool: PgPool) 
     assert!(problem.starts_with("opentrusty-cli.tenant"), "{problem}");
     assert_eq!(rows(&pool).await, [0, 0, 0, 0, 1, 0, 0]);
 }
+
+#[sqlx::test(migrator = "store::schema::MIGRATOR")]
+async fn the_platforms_clients_follow_the_api_and_the_console_and_keep_the_rest(pool: PgPool) {
+    make(&pool, &wanted("one@example.org"), |_| Ok(())).await.unwrap();
+    let (console, api) = ("https://console.example.com", "https://api.example.com");
+    let before = rows(&pool).await;
+    assert!(!readdress(&pool, Some(console), api).await.unwrap());
+    assert!(!readdress(&pool, None, api).await.unwrap(), "nobody said where the console is");
+    assert_eq!(rows(&pool).await, before, "nothing was written, no audit row either");
+    sqlx::raw_sql(
+        "UPDATE clients SET metadata = jsonb_set(metadata, '{access_token_lifetime}', '60')",
+    )
+    .execute(&pool)
+    .await
+    .unwrap();
+    assert!(readdress(&pool, None, "https://new.example.com").await.unwrap());
+    let clients: Vec<String> = sqlx::query_scalar(
+        "SELECT client_id || (metadata -> 'audiences')::text || (metadata -> 'redirect_uris')::text
+             || (metadata ->> 'access_token_lifetime') FROM clients ORDER BY 1",
+    )
+    .fetch_all(&pool)
+    .await
+    .unwrap();
+    let of = |id: &str, uri: &str| format!(r#"{id}["https://new.example.com"]["{uri}"]60"#);
+    let callback = format!("{console}/callback");
+    let expected = [of(CLI, "http://127.0.0.1/callback"), of(CONSOLE, &callback)];
+    assert_eq!(clients, expected);
+    assert!(readdress(&pool, Some("https://c2.example.com"), api).await.unwrap());
+    assert_eq!(rows(&pool).await.last().unwrap() - before.last().unwrap(), 2);
+}

@@ -3,10 +3,11 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use crate::appliance::{self, CA_KEY, Daemon, SETTINGS};
+use crate::appliance::{self, CA_KEY, Daemon, PIN, SETTINGS};
 
 /// Answers that were given before.
 #[derive(Debug, Default, PartialEq, Eq)]
+#[expect(clippy::struct_excessive_bools, reason = "what was found, each by itself")]
 pub(super) struct Earlier {
     pub(super) issuer: Option<String>,
     pub(super) api: Option<String>,
@@ -15,6 +16,8 @@ pub(super) struct Earlier {
     pub(super) api_port: Option<u16>,
     pub(super) module: Option<PathBuf>,
     pub(super) softhsm: bool,
+    /// A token's PIN is sealed here.
+    pub(super) pin: bool,
     pub(super) token_label: Option<String>,
     pub(super) slot: Option<u64>,
     /// `local` or a URL.
@@ -32,6 +35,7 @@ impl Earlier {
             api_port: port(Daemon::Admind),
             certificates: Daemon::Authd.certificate().is_file(),
             local_ca: Path::new(CA_KEY).is_file(),
+            pin: PIN.is_there(),
             ..Self::from_tables(&table(Path::new(SETTINGS)), &table(&Daemon::Keyd.settings()))
         }
     }

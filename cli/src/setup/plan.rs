@@ -150,7 +150,22 @@ fn certificates(flags: &Tls, earlier: &Earlier, ask: Ask) -> Result<Certificates
     Ok(own(&certificate, &key))
 }
 
+/// Keys cannot be moved between tokens, and the sealed PIN may be the only copy of the former token's.
+fn same_kind(flags: &TokenFlags, earlier: &Earlier) -> Result<(), ConfigError> {
+    let to_module = flags.module.is_some() && earlier.softhsm;
+    let to_softhsm = flags.softhsm && earlier.module.is_some() && !earlier.softhsm;
+    if !(earlier.pin && (to_module || to_softhsm)) {
+        return Ok(());
+    }
+    Err(ConfigError::new(
+        if to_module { "--module" } else { "--softhsm" },
+        "would replace the token whose keys sign now",
+        "go by the handbook: hsm.md, \"A lost token\"; it moves the former PIN away",
+    ))
+}
+
 fn token(flags: &TokenFlags, earlier: &Earlier, ask: Ask) -> Result<Token, Failure> {
+    same_kind(flags, earlier)?;
     let label = flags.label.clone().or_else(|| earlier.token_label.clone());
     if let Some(module) = &flags.module {
         let label = judged(label.unwrap_or_else(|| LABEL.to_owned()))?;

@@ -54,6 +54,35 @@ fn a_second_run_needs_no_flags() {
     assert_eq!(plan.certificates, Certificates::LocalCa, "which renews");
 }
 
+/// (security.md, W177, F35) The sealed PIN may be the only copy of the one that opens the token whose keys sign.
+#[test]
+fn w177_a_token_whose_pin_is_here_is_not_replaced_by_one_of_another_kind() {
+    let module = flags;
+    let softhsm = || {
+        let mut flags = flags();
+        (flags.token.module, flags.token.softhsm) = (None, true);
+        flags
+    };
+    for (flags, was_softhsm, pin, refused) in [
+        (module(), true, true, Some("--module")),
+        (module(), true, false, None),
+        (module(), false, true, None),
+        (softhsm(), false, true, Some("--softhsm")),
+    ] {
+        let earlier = Earlier {
+            softhsm: was_softhsm,
+            module: Some(MODULE.into()),
+            pin,
+            ..Earlier::default()
+        };
+        let problem = plan(&flags, &earlier).err().map(|failure| failure.to_string());
+        match refused {
+            Some(flag) => assert!(problem.unwrap().contains(flag)),
+            None => assert_eq!(problem, None),
+        }
+    }
+}
+
 #[test]
 fn what_is_missing_or_contradicts_is_named() {
     type Slip = fn(&mut Setup, &mut Earlier);

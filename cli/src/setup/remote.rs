@@ -131,7 +131,8 @@ impl Server {
              ExecStart=/usr/lib/systemd/systemd-socket-proxyd {}:{}\nDynamicUser=yes\n\
              # Its name gives it what the daemons give up (opentrusty-.service.d). systemd's own library is\n\
              # beside the program.\n\
-             ExecPaths=/usr/lib/systemd\nRestrictAddressFamilies=AF_UNIX AF_INET AF_INET6\n\
+             ExecPaths=/usr/lib/systemd\nBindReadOnlyPaths=-/run/systemd/resolve\n\
+             RestrictAddressFamilies=AF_UNIX AF_INET AF_INET6\n\
              MemoryMax=128M\nTasksMax=16\n",
             self.host, self.port
         );

@@ -68,6 +68,8 @@ enum Found {
     CutShort,
     /// A token that this machine has no PIN for.
     Foreign,
+    /// The PIN of a token that is not where it was: moved, or on a volume that is not mounted.
+    Lost,
 }
 
 const fn found(token: bool, pin: bool, new_pin: bool) -> Found {
@@ -75,7 +77,8 @@ const fn found(token: bool, pin: bool, new_pin: bool) -> Found {
         (true, true, _) => Found::Complete,
         (true, false, true) => Found::CutShort,
         (true, false, false) => Found::Foreign,
-        (false, ..) => Found::Nothing,
+        (false, true, _) => Found::Lost,
+        (false, false, _) => Found::Nothing,
     }
 }
 
@@ -95,6 +98,12 @@ fn softhsm(label: &str, steps: &mut Steps) -> Result<(), Failure> {
             return Err(Failure::refused(format!(
                 "{TOKENS} holds a token, but {} with its PIN is gone: restore it, or move the token away",
                 PIN.path
+            )));
+        }
+        Found::Lost => {
+            return Err(Failure::refused(format!(
+                "{} opens a token, but {TOKENS} is empty: mount or restore the token; if it is gone for good, move {} away",
+                PIN.path, PIN.path
             )));
         }
         Found::CutShort => empty()?,
@@ -182,7 +191,8 @@ mod tests {
                     (false, false) => Found::Foreign,
                 };
                 assert_eq!(found(true, pin, new), expected);
-                assert_eq!(found(false, pin, new), Found::Nothing);
+                let nothing = if pin { Found::Lost } else { Found::Nothing };
+                assert_eq!(found(false, pin, new), nothing);
             }
         }
     }
