@@ -121,6 +121,8 @@ mod tests {
     #[test]
     fn what_is_kept_is_read_back_and_is_its_owners_alone() {
         let folder = std::env::temp_dir().join(format!("opentrusty-token-{}", std::process::id()));
+        // Of a run that was cut off, by a process of the same number.
+        let _ = fs::remove_dir_all(&folder);
         let path = folder.join("state/opentrusty/token");
         let problem = Token::read(&path).err().unwrap().to_string();
         assert!(problem.contains("opentrusty login"), "{problem}");

@@ -212,6 +212,8 @@ mod tests {
     #[test]
     fn a_file_is_made_left_corrected_and_replaced() {
         let folder = std::env::temp_dir().join(format!("opentrusty-files-{}", std::process::id()));
+        // Of a run that was cut off, by a process of the same number.
+        let _ = fs::remove_dir_all(&folder);
         fs::create_dir(&folder).unwrap();
         let path = folder.join("file");
         let rights = Rights::own(0o640);

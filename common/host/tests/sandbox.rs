@@ -90,6 +90,8 @@ fn main() -> ExitCode {
     let mut failed = 0;
     for (name, _) in &chosen {
         let folder = std::env::temp_dir().join(format!("host-{name}-{}", std::process::id()));
+        // Of a run that was cut off, by a process of the same number.
+        let _ = std::fs::remove_dir_all(&folder);
         std::fs::create_dir(&folder).unwrap();
         let mut me = Command::new(std::env::current_exe().unwrap());
         let output = me.env(MARKER, name).current_dir(&folder).output().unwrap();

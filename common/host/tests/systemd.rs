@@ -32,6 +32,8 @@ fn a_socket_comes_down_by_name_and_readiness_goes_up() {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let address = listener.local_addr().unwrap();
     let notify = std::env::temp_dir().join(format!("host-notify-{}", std::process::id()));
+    // Of a run that was cut off, by a process of the same number.
+    let _ = std::fs::remove_file(&notify);
     let heard = UnixDatagram::bind(&notify).unwrap();
     heard.set_read_timeout(Some(std::time::Duration::from_secs(30))).unwrap();
 

@@ -73,6 +73,8 @@ fn each_daemon_tells_systemd_how_it_is() {
     for which in 0..4 {
         let name = format!("ot-notify-{}-{which}", std::process::id());
         let path = std::env::temp_dir().join(name);
+        // Of a run that was cut off, by a process of the same number.
+        let _ = fs::remove_file(&path);
         let heard = UnixDatagram::bind(&path).unwrap();
         fs::set_permissions(&path, Permissions::from_mode(0o777)).unwrap();
         heard.set_read_timeout(Some(REFUSES)).unwrap();

@@ -91,6 +91,8 @@ impl Stand {
 
     pub(crate) fn behind(name: &str, limits: Limits, proxies: Proxies) -> Self {
         let folder = std::env::temp_dir().join(format!("web-{name}-{}", std::process::id()));
+        // Of a run that was cut off, by a process of the same number.
+        let _ = std::fs::remove_dir_all(&folder);
         std::fs::create_dir(&folder).unwrap();
         let first = Pair::make();
         first.write(&folder);
