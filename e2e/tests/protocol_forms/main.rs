@@ -282,9 +282,10 @@ fn people_of(made: &mut Made<'_>) {
     sql(
         stand,
         &format!(
-            "INSERT INTO invitations (tenant_id, user_id)
-             SELECT t.id, u.id FROM tenants t, users u WHERE t.slug = 'rival' AND u.email = '{BEN}'
-             ON CONFLICT (tenant_id, user_id) DO UPDATE SET declined_at = NULL"
+            "DELETE FROM invitations i USING tenants t, users u
+             WHERE t.id = i.tenant_id AND u.id = i.user_id AND t.slug = 'rival' AND u.email = '{BEN}';
+             INSERT INTO invitations (tenant_id, user_id)
+             SELECT t.id, u.id FROM tenants t, users u WHERE t.slug = 'rival' AND u.email = '{BEN}'"
         ),
     );
     // Another session, to be ended.
