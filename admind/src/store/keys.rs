@@ -186,14 +186,15 @@ pub(crate) async fn record(
     change: &KeyChange<'_>,
 ) -> Result<bool, StoreError> {
     let state = word(change.view.state);
-    let stored = sqlx::query!(
+    let stored = sqlx::query_scalar!(
         r#"INSERT INTO signing_keys (kid, issuer_id, class, algorithm, state, statement, activated_at, retired_at)
            VALUES ($1, $2, $3, $4, $5, $6, CASE WHEN $5 = 'active' THEN now() END,
                CASE WHEN $5 = 'retired' THEN now() END)
            ON CONFLICT (kid) DO UPDATE SET state = excluded.state, statement = excluded.statement,
                activated_at = CASE WHEN excluded.state = 'active' THEN now() ELSE signing_keys.activated_at END,
                retired_at = CASE WHEN excluded.state = 'retired' THEN now() ELSE signing_keys.retired_at END
-           WHERE signing_keys.state <> 'destroyed'"#,
+           WHERE signing_keys.state <> 'destroyed'
+           RETURNING xmax = 0 AS "is_new!""#,
         change.view.kid.to_string(),
         issuer,
         change.view.class.name(),
@@ -201,12 +202,15 @@ pub(crate) async fn record(
         state,
         change.sealed.to_bytes(),
     )
-    .execute(&mut **transaction)
+    .fetch_optional(&mut **transaction)
     .await?;
-    if stored.rows_affected() == 0 {
-        return Ok(false);
+    let Some(is_new) = stored else { return Ok(false) };
+    let kid = change.view.kid.to_string();
+    // A crash fell between keyd and the row: that the key was made has not been written down either.
+    if is_new && change.event != Event::KeyStaged {
+        audit(transaction, None, Event::KeyStaged, &kid).await?;
     }
-    audit(transaction, actor, change.event, &change.view.kid.to_string()).await?;
+    audit(transaction, actor, change.event, &kid).await?;
     Ok(true)
 }
 

@@ -360,6 +360,12 @@ fn f20_a_key_that_keyd_made_and_nobody_wrote_down_never_signs() {
         (owner(&stand, &ended) == "retired|t|").then_some(())
     });
     assert_eq!(signer_of(&stand, 0).0, old);
+    let told = format!(
+        "SELECT string_agg(type || ' by ' || actor_type, ', ' ORDER BY id) FROM audit_events WHERE target = '{orphan}'"
+    );
+    // The first was of the API, whose row went away.
+    let wanted = "key.staged by user, key.staged by system, key.retired by system";
+    assert_eq!(owner(&stand, &told), wanted);
 }
 
 /// The handbook's emergency rotation, with everything running, as when a node is restarted later than another.
