@@ -170,21 +170,22 @@ pub(crate) async fn sign(
     claims: Vec<u8>,
 ) -> Result<String, Failure> {
     let seen = site.keys.current();
-    match signing(site, algorithm, purpose) {
+    let is_old = match signing(site, algorithm, purpose) {
         Some(kid) => match site.signer.sign(kid, purpose, claims.clone()).await {
-            Err(SignerError::Refused(Refused::UnknownKey | Refused::WrongKey)) => {}
+            Err(SignerError::Refused(Refused::UnknownKey | Refused::WrongKey)) => true,
             answered => return Ok(answered?),
         },
-        None if site.keys.is_younger_than(GLANCE) => return Err(NO_KEY.into()),
-        None => {}
+        None => !site.keys.is_younger_than(GLANCE),
+    };
+    if is_old {
+        refresh(site, Some(&seen)).await?;
     }
-    refresh(site, Some(&seen)).await?;
+    // `site` is what was known when the request came, right after a start nothing.
     let renewed = site.renewed().ok_or(Failure::NotFound)?;
-    let kid = signing(&renewed, algorithm, purpose).ok_or(NO_KEY)?;
+    let unknown = SignerError::Refused(Refused::UnknownKey);
+    let kid = signing(&renewed, algorithm, purpose).ok_or(unknown)?;
     Ok(site.signer.sign(kid, purpose, claims).await?)
 }
-
-const NO_KEY: SignerError = SignerError::Refused(Refused::UnknownKey);
 
 fn signing(site: &Site<'_>, algorithm: Algorithm, purpose: Purpose) -> Option<Kid> {
     let class = match purpose {
